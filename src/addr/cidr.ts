@@ -1,0 +1,38 @@
+import { parsed, unparsed, type Parsed } from "../parsed.ts";
+import { parseIp, type Ip } from "./ip.ts";
+
+/** A block of addresses; bits of `ip` beyond `prefix` carry no meaning. */
+export interface Cidr {
+  readonly ip: Ip;
+  /** 0 to 32 for IPv4, 0 to 128 for IPv6. */
+  readonly prefix: number;
+}
+
+/** Parses `address/prefix`; a bare address is a problem, not a host block. */
+export function parseCidr(text: string): Parsed<Cidr> {
+  const slash = text.indexOf("/");
+  if (slash < 0) return unparsed(`"${text}" has no /prefix`);
+  const ip = parseIp(text.slice(0, slash));
+  if (!ip.ok) return ip;
+  const digits = text.slice(slash + 1);
+  const prefix = Number(digits);
+  if (!/^[0-9]{1,3}$/.test(digits) || prefix > ip.value.bytes.length * 8) {
+    return unparsed(`"${text}" has no valid prefix length`);
+  }
+  return parsed({ ip: ip.value, prefix });
+}
+
+/** Whether `ip` lies in the block. Blocks of one IP version never contain addresses of the other. */
+export function cidrContains(cidr: Cidr, ip: Ip): boolean {
+  if (cidr.ip.version !== ip.version) return false;
+  const whole = cidr.prefix >> 3;
+  for (let i = 0; i < whole; i++) if (cidr.ip.bytes[i] !== ip.bytes[i]) return false;
+  const rest = cidr.prefix & 7;
+  if (rest === 0) return true;
+  const mask = (0xff << (8 - rest)) & 0xff;
+  return ((cidr.ip.bytes[whole] ?? 0) & mask) === ((ip.bytes[whole] ?? 0) & mask);
+}
+
+export function formatCidr(cidr: Cidr): string {
+  return `${cidr.ip.text}/${cidr.prefix}`;
+}

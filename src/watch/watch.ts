@@ -1,0 +1,34 @@
+/** The newest value of something that changes, as its readers see it. */
+export interface Watch<T> {
+  readonly value: T;
+  /** Calls `f` with each later value until `signal` aborts. The value of now is not announced: read it first. */
+  subscribe(signal: AbortSignal, f: (value: T) => void): void;
+}
+
+/** A watch with its writing end. Values are replaced, never changed: whoever publishes gives the value away. */
+export class WatchCell<T> implements Watch<T> {
+  #value: T;
+  readonly #subscribers = new Set<(value: T) => void>();
+
+  constructor(initial: T) {
+    this.#value = initial;
+  }
+
+  get value(): T {
+    return this.#value;
+  }
+
+  publish(value: T): void {
+    this.#value = value;
+    // A subscriber may leave or join while it is told.
+    for (const f of [...this.#subscribers]) if (this.#subscribers.has(f)) f(value);
+  }
+
+  subscribe(signal: AbortSignal, f: (value: T) => void): void {
+    if (signal.aborted) return;
+    // A subscription of its own per call, so that one function may subscribe under two signals.
+    const own = (value: T): void => f(value);
+    this.#subscribers.add(own);
+    signal.addEventListener("abort", () => this.#subscribers.delete(own), { once: true });
+  }
+}
