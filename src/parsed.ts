@@ -3,7 +3,9 @@
  *
  * Parsers return it instead of throwing, because wrong input is an ordinary event.
  */
-export type Parsed<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly problem: string };
+export type Parsed<T> =
+  | { readonly ok: true; readonly value: T }
+  | { readonly ok: false; readonly problem: string };
 
 export function parsed<T>(value: T): Parsed<T> {
   return { ok: true, value };

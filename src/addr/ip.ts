@@ -48,7 +48,9 @@ function bytesOfIpv6(text: string): Uint8Array {
   const leftGroups = left === "" ? [] : left.split(":");
   const rightGroups = right === undefined || right === "" ? [] : right.split(":");
   const zeros = right === undefined ? 0 : 8 - leftGroups.length - rightGroups.length;
-  const groups = [...leftGroups, ...Array<string>(zeros).fill("0"), ...rightGroups].map((g) => parseInt(g, 16));
+  const groups = [...leftGroups, ...Array<string>(zeros).fill("0"), ...rightGroups].map((g) =>
+    parseInt(g, 16),
+  );
   return Uint8Array.from(groups.flatMap((g) => [g >> 8, g & 255]));
 }
 

@@ -89,7 +89,10 @@ export type FailureAccrual =
 export type Distribution =
   | { readonly kind: "empty" }
   | { readonly kind: "first_available"; readonly backends: readonly RouteBackend[] }
-  | { readonly kind: "random_available"; readonly backends: readonly (RouteBackend & { readonly weight: number })[] };
+  | {
+      readonly kind: "random_available";
+      readonly backends: readonly (RouteBackend & { readonly weight: number })[];
+    };
 
 export interface RouteBackend {
   readonly backend: Backend;

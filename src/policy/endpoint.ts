@@ -31,14 +31,16 @@ export interface Http2Overrides {
     | { readonly kind: "adaptive" }
     | { readonly kind: "fixed"; readonly streamWindow: number; readonly connectionWindow: number }
     | undefined;
-  readonly keepAlive: { readonly intervalMs: number; readonly timeoutMs: number; readonly whileIdle: boolean } | undefined;
+  readonly keepAlive:
+    | { readonly intervalMs: number; readonly timeoutMs: number; readonly whileIdle: boolean }
+    | undefined;
   readonly maxConcurrentResetStreams: number | undefined;
   readonly maxFrameSize: number | undefined;
   readonly maxSendBufferSize: number | undefined;
 }
 
 /** Metadata of an address nobody told us about: clear text, no hints. */
-export const NO_METADATA: EndpointMetadata = Object.freeze({
+export const NO_METADATA: EndpointMetadata = {
   identity: { kind: "none" },
   protocolHint: "unknown",
   taggedTransportPort: undefined,
@@ -46,7 +48,7 @@ export const NO_METADATA: EndpointMetadata = Object.freeze({
   http2: undefined,
   labels: [],
   zoneLocality: "unknown",
-});
+};
 
 /** Incremental change of an endpoint set. `reset` replaces all. Keys are `ip:port`. */
 export type EndpointUpdate =

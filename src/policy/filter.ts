@@ -28,7 +28,12 @@ export type Filter =
       readonly path: PathModifier | undefined;
       readonly status: number;
     }
-  | { readonly kind: "http_failure"; readonly status: number; readonly message: string; readonly ratio: Ratio }
+  | {
+      readonly kind: "http_failure";
+      readonly status: number;
+      readonly message: string;
+      readonly ratio: Ratio;
+    }
   | { readonly kind: "grpc_failure"; readonly code: number; readonly message: string; readonly ratio: Ratio }
   /** The policy could not be understood: requests that come here fail with 500. */
   | { readonly kind: "internal_error"; readonly message: string };

@@ -18,8 +18,16 @@ export type ServerProtocol =
       readonly routes: readonly HttpServerRoute[];
       readonly rateLimit: LocalRateLimit | undefined;
     }
-  | { readonly kind: "http1"; readonly routes: readonly HttpServerRoute[]; readonly rateLimit: LocalRateLimit | undefined }
-  | { readonly kind: "http2"; readonly routes: readonly HttpServerRoute[]; readonly rateLimit: LocalRateLimit | undefined }
+  | {
+      readonly kind: "http1";
+      readonly routes: readonly HttpServerRoute[];
+      readonly rateLimit: LocalRateLimit | undefined;
+    }
+  | {
+      readonly kind: "http2";
+      readonly routes: readonly HttpServerRoute[];
+      readonly rateLimit: LocalRateLimit | undefined;
+    }
   | { readonly kind: "grpc"; readonly routes: readonly GrpcServerRoute[] }
   | { readonly kind: "opaque" }
   | { readonly kind: "tls" };
