@@ -21,7 +21,7 @@
  * - Heads and their field arrays belong to whoever received them last: layers may change them in place.
  */
 import type { ProxyError } from "../errors/proxy-error.ts";
-import { HeaderField, headerName, internField, type HeaderName } from "../wire/header-field.ts";
+import { headerName, internField, type HeaderField, type HeaderName } from "../wire/header-field.ts";
 
 /** 10, 11 and 20 stand for HTTP/1.0, HTTP/1.1 and HTTP/2: compared as numbers on the hot path. */
 export type HttpVersion = 10 | 11 | 20;

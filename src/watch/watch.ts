@@ -20,8 +20,8 @@ export class WatchCell<T> implements Watch<T> {
 
   publish(value: T): void {
     this.#value = value;
-    // A subscriber may leave or join while it is told.
-    for (const f of [...this.#subscribers]) if (this.#subscribers.has(f)) f(value);
+    // A subscriber may leave while others are told: a Set skips it.
+    for (const f of this.#subscribers) f(value);
   }
 
   subscribe(signal: AbortSignal, f: (value: T) => void): void {
