@@ -1,0 +1,186 @@
+import type { ErrorCode, ProxyError } from "../errors/proxy-error.ts";
+import {
+  GRPC_CONTENT_TYPE,
+  GRPC_MESSAGE,
+  GRPC_STATUS,
+  L5D_PROXY_CONNECTION,
+  L5D_PROXY_ERROR,
+} from "../headers.ts";
+import { encodeGrpcMessage } from "../wire/grpc-message.ts";
+import { findField, headerField, headerName, internField, type HeaderField } from "../wire/header-field.ts";
+import {
+  ResponseHead,
+  statusField,
+  type HttpService,
+  type HttpVersion,
+  type RequestHead,
+  type ResponseSink,
+  type Sink,
+} from "./message.ts";
+
+/**
+ * What becomes of an error at the edge of a stack.
+ *
+ * `respond` makes a response; `close` then also ends the client's connection gracefully. `reset` lets the failure
+ * through as it is: the same RST_STREAM code towards HTTP/2, a closed connection towards HTTP/1.
+ */
+export type Rescue =
+  | {
+      readonly kind: "respond";
+      readonly status: number;
+      readonly grpcStatus: number;
+      readonly close: boolean;
+    }
+  | { readonly kind: "reset" };
+
+/** One row of a rescue table. */
+export interface RescueRow {
+  readonly code: ErrorCode;
+  readonly rescue: Rescue;
+}
+
+export function respondWith(status: number, grpcStatus: number, connection: "close" | "keep"): Rescue {
+  return { kind: "respond", status, grpcStatus, close: connection === "close" };
+}
+
+/** For errors without a row: the message does not leave the proxy. */
+const UNEXPECTED: Rescue = respondWith(500, 13, "close");
+const UNEXPECTED_MESSAGE = "unexpected error";
+
+export interface RescueOptions {
+  readonly table: readonly RescueRow[];
+  /** Rows that are missing pass the error on (an inner edge), or become 500 (the outermost edge). */
+  readonly outermost: boolean;
+  /** Whether the client may read why: `l5d-proxy-error`, `l5d-proxy-connection`, `grpc-message`. */
+  readonly informationalHeaders: boolean;
+  /** Ends the client's connection once exchanges under way are done. */
+  readonly closeConnection: () => void;
+  /** Told of each error that ends a request here, once. */
+  readonly onError: (error: ProxyError) => void;
+}
+
+/**
+ * The layer in which errors become responses; one per edge of a stack.
+ *
+ * Source: linkerd2-proxy, linkerd/app/core/src/errors/respond.rs.
+ */
+export class RescueService implements HttpService {
+  readonly #inner: HttpService;
+  readonly #edge: Edge;
+
+  constructor(inner: HttpService, options: RescueOptions) {
+    this.#inner = inner;
+    this.#edge = { options, rows: new Map(options.table.map((row) => [row.code, row.rescue])) };
+  }
+
+  call(head: RequestHead, last: boolean, response: ResponseSink): Sink {
+    // Read now: layers below change the head in place.
+    return this.#inner.call(
+      head,
+      last,
+      new RescueSink(this.#edge, head.version, isGrpcRequest(head), response),
+    );
+  }
+}
+
+interface Edge {
+  readonly options: RescueOptions;
+  readonly rows: ReadonlyMap<ErrorCode, Rescue>;
+}
+
+class RescueSink implements ResponseSink {
+  readonly #edge: Edge;
+  readonly #version: HttpVersion;
+  readonly #grpc: boolean;
+  readonly #response: ResponseSink;
+  #started = false;
+
+  constructor(edge: Edge, version: HttpVersion, grpc: boolean, response: ResponseSink) {
+    this.#edge = edge;
+    this.#version = version;
+    this.#grpc = grpc;
+    this.#response = response;
+  }
+
+  head(head: ResponseHead, last: boolean): void {
+    this.#started = true;
+    this.#response.head(head, last);
+  }
+  data(buffer: Buffer, start: number, end: number, last: boolean): void {
+    this.#response.data(buffer, start, end, last);
+  }
+  trailers(fields: HeaderField[]): void {
+    this.#response.trailers(fields);
+  }
+  credit(bytes: number): void {
+    this.#response.credit(bytes);
+  }
+
+  reset(error: ProxyError): void {
+    const { options, rows } = this.#edge;
+    const rescue = rows.get(error.code) ?? (options.outermost ? UNEXPECTED : undefined);
+    if (rescue === undefined) return this.#response.reset(error);
+    options.onError(error);
+    if (rescue.kind === "reset") return this.#response.reset(error);
+    const message = rescue === UNEXPECTED ? UNEXPECTED_MESSAGE : error.message;
+    if (this.#started) return this.#endBody(error, rescue.grpcStatus, message);
+    if (rescue.close) options.closeConnection();
+    this.#response.head(this.#errorHead(error, rescue, message), true);
+  }
+
+  /** A gRPC client expects a status even from a body that broke off; everyone else must see that it broke off. */
+  #endBody(error: ProxyError, grpcStatus: number, message: string): void {
+    if (!this.#grpc) return this.#response.reset(error);
+    const fields = [grpcStatusField(grpcStatus)];
+    if (this.#edge.options.informationalHeaders) fields.push(grpcMessageField(message));
+    this.#response.trailers(fields);
+  }
+
+  #errorHead(
+    error: ProxyError,
+    rescue: { status: number; grpcStatus: number; close: boolean },
+    message: string,
+  ): ResponseHead {
+    const informational = this.#edge.options.informationalHeaders;
+    const fields: HeaderField[] = [NO_CONTENT];
+    const status = this.#grpc ? 200 : (error.detail.status ?? rescue.status);
+    if (this.#grpc) {
+      fields.push(CONTENT_TYPE_GRPC, grpcStatusField(error.detail.grpcStatus ?? rescue.grpcStatus));
+      if (informational) fields.push(grpcMessageField(message));
+    } else if (error.detail.location !== undefined) {
+      fields.push(headerField(LOCATION, error.detail.location));
+    }
+    if (informational) {
+      fields.push(headerField(PROXY_ERROR, headerSafe(message)));
+      if (rescue.close) fields.push(PROXY_CONNECTION_CLOSE);
+    }
+    return new ResponseHead(this.#version, status, statusField(status), fields);
+  }
+}
+
+/** gRPC as the edges recognise it: HTTP/2 with a content type that starts with `application/grpc`. */
+export function isGrpcRequest(head: RequestHead): boolean {
+  if (head.version !== 20) return false;
+  return findField(head.fields, CONTENT_TYPE)?.value.startsWith(GRPC_CONTENT_TYPE) === true;
+}
+
+/** Text that may stand in a header value, or the general message where it may not. */
+function headerSafe(text: string): string {
+  return /^[\t\x20-\x7e]*$/.test(text) ? text : UNEXPECTED_MESSAGE;
+}
+
+function grpcStatusField(status: number): HeaderField {
+  return internField(GRPC_STATUS_NAME, String(status));
+}
+function grpcMessageField(message: string): HeaderField {
+  return headerField(GRPC_MESSAGE_NAME, encodeGrpcMessage(message));
+}
+
+const CONTENT_TYPE = headerName("content-type");
+const GRPC_STATUS_NAME = headerName(GRPC_STATUS);
+const GRPC_MESSAGE_NAME = headerName(GRPC_MESSAGE);
+const LOCATION = headerName("location");
+const PROXY_ERROR = headerName(L5D_PROXY_ERROR);
+const NO_CONTENT = internField(headerName("content-length"), "0");
+const CONTENT_TYPE_GRPC = internField(CONTENT_TYPE, GRPC_CONTENT_TYPE);
+const PROXY_CONNECTION_CLOSE = internField(headerName(L5D_PROXY_CONNECTION), "close");
