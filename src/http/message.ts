@@ -85,6 +85,11 @@ export class ResponseHead {
   fields: HeaderField[];
   /** HTTP/1 reason phrase as the server wrote it; undefined where none travelled. */
   reason: string | undefined = undefined;
+  /**
+   * The proxy asks that the client's connection end gracefully after this response: `connection: close` on HTTP/1,
+   * GOAWAY on HTTP/2. Never set by what a server sent.
+   */
+  closeConnection = false;
 
   constructor(version: HttpVersion, status: number, statusField: HeaderField, fields: HeaderField[]) {
     this.version = version;

@@ -53,8 +53,6 @@ export interface RescueOptions {
   readonly outermost: boolean;
   /** Whether the client may read why: `l5d-proxy-error`, `l5d-proxy-connection`, `grpc-message`. */
   readonly informationalHeaders: boolean;
-  /** Ends the client's connection once exchanges under way are done. */
-  readonly closeConnection: () => void;
   /** Told of each error that ends a request here, once. */
   readonly onError: (error: ProxyError) => void;
 }
@@ -124,7 +122,6 @@ class RescueSink implements ResponseSink {
     if (rescue.kind === "reset") return this.#response.reset(error);
     const message = rescue === UNEXPECTED ? UNEXPECTED_MESSAGE : error.message;
     if (this.#started) return this.#endBody(error, rescue.grpcStatus, message);
-    if (rescue.close) options.closeConnection();
     this.#response.head(this.#errorHead(error, rescue, message), true);
   }
 
@@ -154,7 +151,9 @@ class RescueSink implements ResponseSink {
       fields.push(headerField(PROXY_ERROR, headerSafe(message)));
       if (rescue.close) fields.push(PROXY_CONNECTION_CLOSE);
     }
-    return new ResponseHead(this.#version, status, statusField(status), fields);
+    const head = new ResponseHead(this.#version, status, statusField(status), fields);
+    head.closeConnection = rescue.close;
+    return head;
   }
 }
 

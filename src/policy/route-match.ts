@@ -3,6 +3,8 @@ import type { HeaderName } from "../wire/header-field.ts";
 /** A pattern that matches in linear time and must span the whole value. Made by `policy/regex.ts` alone. */
 export interface Regex {
   readonly source: string;
+  /** Characters of the longest value that can be judged in bounded time. Longer values match nothing, and `findRoute` refuses their request. */
+  readonly maxLength: number;
   /** Whether the leftmost-first match covers all of `text`: `a|ab` therefore does not match "ab". */
   matchesWhole(text: string): boolean;
 }

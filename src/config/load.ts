@@ -1,0 +1,78 @@
+import { formatSocketAddr } from "../addr/socket-addr.ts";
+import type { Config, ForwardConfig, LogConfig } from "./config.ts";
+import { UNSUPPORTED, VARIABLES } from "./env-names.ts";
+import { loadControl, loadIdentity } from "./load-control.ts";
+import { loadHttp2Client, loadInbound, loadOutbound } from "./load-sides.ts";
+import { Reader, type Strings } from "./reader.ts";
+
+/** What loading needs to know of files; it reads none. */
+export interface Files {
+  isDirectory(path: string): boolean;
+  /** Bytes in a readable regular file, or undefined. */
+  size(path: string): number | undefined;
+}
+
+/** The outcome of loading: a configuration, or every problem there is, each a sentence that names its variable. */
+export type Loaded =
+  | { readonly ok: true; readonly config: Config }
+  | { readonly ok: false; readonly problems: readonly string[] };
+
+/**
+ * Reads the whole configuration and reports every problem at once.
+ *
+ * Source: linkerd2-proxy, linkerd/app/src/env.rs.
+ */
+export function load(strings: Strings, files: Files): Loaded {
+  const r = new Reader(strings);
+  const warnings: string[] = [];
+  const http2Client = loadHttp2Client(r);
+  const inbound = loadInbound(r, http2Client, warnings);
+  const outbound = loadOutbound(r, http2Client);
+  const control = loadControl(r);
+  const identity = loadIdentity(r, files);
+  const config = {
+    inbound,
+    outbound,
+    admin: {
+      listen: r.value(VARIABLES.adminListenAddr),
+      shutdownEndpoint: r.value(VARIABLES.shutdownEndpoint),
+    },
+    log: loadLog(r),
+    shutdown: { gracePeriodMs: r.value(VARIABLES.shutdownGracePeriod) },
+    metrics: { retainIdleMs: r.value(VARIABLES.metricsRetainIdle) },
+    forwards: loadForwards(r),
+    origDst: r.value(VARIABLES.origDst),
+  };
+  for (const [name, why] of UNSUPPORTED) {
+    if ((strings(name) ?? "") !== "") warnings.push(`${name} is set, but ${why}`);
+  }
+  // A missing part always comes with a problem that says what it lacks.
+  if (r.problems.length > 0 || control === undefined || identity === undefined) {
+    return { ok: false, problems: r.problems };
+  }
+  return { ok: true, config: { ...config, control, identity, warnings } };
+}
+
+/** Lenient: whatever the filter says, the proxy starts and logs. `off` as a whole means no logging at all. */
+function loadLog(r: Reader): LogConfig {
+  const filter = r.value(VARIABLES.log);
+  const format = r.value(VARIABLES.logFormat).trim().toLowerCase();
+  return {
+    filter: filter.trim().toLowerCase() === "off" ? undefined : filter,
+    format: format === "json" ? "json" : "plain",
+  };
+}
+
+function loadForwards(r: Reader): readonly ForwardConfig[] {
+  const forwards = r.value(VARIABLES.forward);
+  const seen = new Set<string>();
+  for (const { listen } of forwards) {
+    const text = formatSocketAddr(listen);
+    // Port 0 asks the system for a free one, as often as one likes.
+    if (listen.port !== 0 && seen.has(text)) {
+      r.invalid(VARIABLES.forward, `${text} is listed twice`, "each listening address once");
+    }
+    seen.add(text);
+  }
+  return forwards;
+}

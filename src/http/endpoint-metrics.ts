@@ -1,0 +1,160 @@
+import type { ProxyError } from "../errors/proxy-error.ts";
+import { GRPC_CONTENT_TYPE, GRPC_STATUS } from "../headers.ts";
+import type { Families } from "../metrics/families.ts";
+import { latencyLabels, responseLabels } from "../metrics/labels.ts";
+import type { Counter, Family, Histogram, Labels } from "../metrics/registry.ts";
+import { findField, headerName, type HeaderField } from "../wire/header-field.ts";
+import { errorCodeName } from "../wire/http2/error-code.ts";
+import type { HttpService, RequestHead, ResponseHead, ResponseSink, Sink } from "./message.ts";
+import { ObservedExchange } from "./observed-exchange.ts";
+
+/**
+ * Counts exchanges with one endpoint: `request_total`, `response_total`, `response_latency_ms`.
+ *
+ * Cells are asked for once per outcome and kept, so that a request costs additions. Latency runs to the first byte of
+ * the response body, or to the end of a response that has none: that is what the model measures.
+ *
+ * Source: linkerd2-proxy, linkerd/http/metrics/src/requests/service.rs.
+ */
+export class EndpointMetrics {
+  readonly #families: Families;
+  readonly #labels: Labels;
+  readonly nowMs: () => number;
+  readonly #requests: Counter;
+  /** By status, for responses that ended well and were no gRPC: almost all of them. */
+  readonly #plain: (Counter | undefined)[] = [];
+  readonly #others = new Map<string, Counter>();
+  readonly #latency: (Histogram | undefined)[] = [];
+  /** What to let go of on close. */
+  readonly #held: { readonly family: Family<unknown>; readonly labels: Labels }[] = [];
+
+  constructor(families: Families, labels: Labels, nowMs: () => number) {
+    this.#families = families;
+    this.#labels = labels;
+    this.nowMs = nowMs;
+    this.#requests = this.#hold(families.requestTotal, labels);
+  }
+
+  /** One request is sent to the endpoint. */
+  countRequest(): void {
+    this.#requests.value++;
+  }
+
+  close(): void {
+    for (const { family, labels } of this.#held) family.release(labels);
+    this.#held.length = 0;
+  }
+
+  /** @param status 0 if there was no response head. */
+  observeLatency(status: number, startedAtMs: number): void {
+    let cell = this.#latency[status];
+    if (cell === undefined) {
+      const labels = latencyLabels(this.#labels, status === 0 ? undefined : status);
+      cell = this.#hold(this.#families.responseLatencyMs, labels);
+      this.#latency[status] = cell;
+    }
+    cell.observe(this.nowMs() - startedAtMs);
+  }
+
+  /** @param grpcStatus undefined where the exchange is no gRPC. @param error undefined where the response ended well. */
+  countResponse(status: number, grpcStatus: string | undefined, error: ProxyError | undefined): void {
+    if (grpcStatus === undefined && error === undefined) {
+      let cell = this.#plain[status];
+      if (cell === undefined) {
+        const classification = status >= 500 ? "failure" : "success";
+        const labels = responseLabels(this.#labels, { status, classification, grpcStatus: "", error: "" });
+        cell = this.#hold(this.#families.responseTotal, labels);
+        this.#plain[status] = cell;
+      }
+      cell.value++;
+      return;
+    }
+    const errorText = error === undefined ? "" : errorLabel(error);
+    const key = `${status} ${grpcStatus ?? ""} ${errorText}`;
+    let cell = this.#others.get(key);
+    if (cell === undefined) {
+      const failed = error !== undefined || (grpcStatus !== undefined && GRPC_FAILURES.has(grpcStatus));
+      const labels = responseLabels(this.#labels, {
+        status: status === 0 ? undefined : status,
+        classification: failed ? "failure" : "success",
+        grpcStatus: grpcStatus ?? "",
+        error: errorText,
+      });
+      cell = this.#hold(this.#families.responseTotal, labels);
+      this.#others.set(key, cell);
+    }
+    cell.value++;
+  }
+
+  #hold<Cell>(family: Family<Cell>, labels: Labels): Cell {
+    this.#held.push({ family, labels });
+    return family.cell(labels);
+  }
+}
+
+/** A service that counts what goes through `inner`. */
+export class EndpointMetricsService implements HttpService {
+  readonly #metrics: EndpointMetrics;
+  readonly #inner: HttpService;
+
+  constructor(metrics: EndpointMetrics, inner: HttpService) {
+    this.#metrics = metrics;
+    this.#inner = inner;
+  }
+
+  call(head: RequestHead, last: boolean, response: ResponseSink): Sink {
+    return new CountedExchange(this.#metrics, head, response).start(this.#inner, head, last);
+  }
+}
+
+/** An exchange whose outcome is counted. A balancer extends it, to measure load by the same events. */
+export class CountedExchange extends ObservedExchange {
+  readonly #metrics: EndpointMetrics;
+  readonly #grpc: boolean;
+  readonly #startedAtMs: number;
+  #status = 0;
+  #grpcStatus: string | undefined = undefined;
+
+  constructor(metrics: EndpointMetrics, head: RequestHead, response: ResponseSink) {
+    super(response);
+    this.#metrics = metrics;
+    this.#grpc = isGrpc(head);
+    this.#startedAtMs = metrics.nowMs();
+    metrics.countRequest();
+  }
+
+  protected override onHead(head: ResponseHead): void {
+    this.#status = head.status;
+    if (this.#grpc) this.#grpcStatus = findField(head.fields, GRPC_STATUS_NAME)?.value;
+  }
+  protected override onFirstByte(): void {
+    this.#metrics.observeLatency(this.#status, this.#startedAtMs);
+  }
+  protected override onTrailers(fields: readonly HeaderField[]): void {
+    if (this.#grpc) this.#grpcStatus ??= findField(fields, GRPC_STATUS_NAME)?.value;
+  }
+  protected override onEnd(error: ProxyError | undefined, canceled: boolean): void {
+    // A client that leaves is no failure of the endpoint: its response counts as far as it came.
+    const counted = canceled ? undefined : error;
+    // A gRPC response that ended without a status counts as UNKNOWN, yet as a success.
+    const grpcStatus = this.#grpc ? (this.#grpcStatus ?? (counted === undefined ? "2" : "")) : undefined;
+    this.#metrics.countResponse(this.#status, grpcStatus, counted);
+  }
+}
+
+/** Codes that are failures of the server. Source: linkerd2-proxy, linkerd/app/core/src/classify.rs. */
+const GRPC_FAILURES: ReadonlySet<string> = new Set(["2", "4", "7", "13", "14", "15"]);
+
+function errorLabel(error: ProxyError): string {
+  if (error.code === "h2_reset" && error.detail.h2Code !== undefined) {
+    return `h2(${errorCodeName(error.detail.h2Code)})`;
+  }
+  return error.code === "response_timeout" ? "timeout" : "unclassified";
+}
+
+function isGrpc(head: RequestHead): boolean {
+  return findField(head.fields, CONTENT_TYPE)?.value.startsWith(GRPC_CONTENT_TYPE) === true;
+}
+
+const CONTENT_TYPE = headerName("content-type");
+const GRPC_STATUS_NAME = headerName(GRPC_STATUS);
