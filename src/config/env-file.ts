@@ -20,20 +20,21 @@ export function parseEnvFile(text: string): EnvFile {
   let at = 0;
   while (at < lines.length) {
     const number = at + 1;
-    const line = (lines[at++] ?? "").trim();
+    const line = (lines[at++] ?? "").trimStart();
     if (line === "" || line.startsWith("#")) continue;
     const equals = line.indexOf("=");
-    const name = equals < 0 ? line : line.slice(0, equals).trim();
+    const name = (equals < 0 ? line : line.slice(0, equals)).trim();
     if (equals < 0 || !NAME.test(name)) {
       const fault = equals < 0 ? "has no =" : `${JSON.stringify(name)} is not a variable name`;
       problems.push(`line ${number}: ${fault}, expected NAME=VALUE`);
       continue;
     }
-    let rest = line.slice(equals + 1).trim();
+    let rest = line.slice(equals + 1).trimStart();
     const quote = rest.startsWith('"') || rest.startsWith("'") ? rest.slice(0, 1) : "";
     // A quote that stays open takes further lines until it closes.
-    while (quote !== "" && closingQuote(rest, quote) < 0 && at < lines.length)
-      rest += `\n${lines[at++] ?? ""}`;
+    if (quote !== "") {
+      while (closingQuote(rest, quote) < 0 && at < lines.length) rest += `\n${lines[at++] ?? ""}`;
+    }
     const value = quote === "" ? plainValue(rest) : quotedValue(rest, quote);
     const earlier = setOn.get(name);
     if (value === undefined)

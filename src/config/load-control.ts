@@ -3,8 +3,7 @@ import type { DnsName } from "../addr/dns-name.ts";
 import type { Id } from "../identity/id.ts";
 import type { ControlAddr, ControlConfig, IdentityConfig } from "./config.ts";
 import { VARIABLES } from "./env-names.ts";
-import type { Files } from "./load.ts";
-import type { Reader } from "./reader.ts";
+import type { Files, Reader } from "./reader.ts";
 
 /**
  * A controller's address and name. On loopback the name means nothing; elsewhere it is required, because nothing would

@@ -3,14 +3,7 @@ import type { Config, ForwardConfig, LogConfig } from "./config.ts";
 import { UNSUPPORTED, VARIABLES } from "./env-names.ts";
 import { loadControl, loadIdentity } from "./load-control.ts";
 import { loadHttp2Client, loadInbound, loadOutbound } from "./load-sides.ts";
-import { Reader, type Strings } from "./reader.ts";
-
-/** What loading needs to know of files; it reads none. */
-export interface Files {
-  isDirectory(path: string): boolean;
-  /** Bytes in a readable regular file, or undefined. */
-  size(path: string): number | undefined;
-}
+import { Reader, type Files, type Strings } from "./reader.ts";
 
 /** The outcome of loading: a configuration, or every problem there is, each a sentence that names its variable. */
 export type Loaded =
@@ -37,7 +30,7 @@ export function load(strings: Strings, files: Files): Loaded {
       listen: r.value(VARIABLES.adminListenAddr),
       shutdownEndpoint: r.value(VARIABLES.shutdownEndpoint),
     },
-    log: loadLog(r),
+    log: loadLogConfig(strings),
     shutdown: { gracePeriodMs: r.value(VARIABLES.shutdownGracePeriod) },
     metrics: { retainIdleMs: r.value(VARIABLES.metricsRetainIdle) },
     forwards: loadForwards(r),
@@ -53,8 +46,12 @@ export function load(strings: Strings, files: Files): Loaded {
   return { ok: true, config: { ...config, control, identity, warnings } };
 }
 
-/** Lenient: whatever the filter says, the proxy starts and logs. `off` as a whole means no logging at all. */
-function loadLog(r: Reader): LogConfig {
+/**
+ * How to log. Lenient: it has an answer for every text, so that problems with everything else can be logged.
+ * `off` as a whole means no logging at all.
+ */
+export function loadLogConfig(strings: Strings): LogConfig {
+  const r = new Reader(strings);
   const filter = r.value(VARIABLES.log);
   const format = r.value(VARIABLES.logFormat).trim().toLowerCase();
   return {

@@ -3,6 +3,13 @@ import type { DefaultedVariable, Variable } from "./env-names.ts";
 /** Where the text of a variable comes from: the environment, a file, or a test's own map. Undefined is unset. */
 export type Strings = (name: string) => string | undefined;
 
+/** What loading needs to know of files; it reads none. */
+export interface Files {
+  isDirectory(path: string): boolean;
+  /** Bytes in a readable regular file, or undefined. */
+  size(path: string): number | undefined;
+}
+
 /** Values longer than this are cut in problem texts. */
 const SHOWN_MAX = 120;
 

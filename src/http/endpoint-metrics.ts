@@ -1,10 +1,12 @@
+import { classifyGrpc } from "../classify/grpc.ts";
+import { classifyHttp } from "../classify/http.ts";
 import type { ProxyError } from "../errors/proxy-error.ts";
 import { GRPC_CONTENT_TYPE, GRPC_STATUS } from "../headers.ts";
 import type { Families } from "../metrics/families.ts";
 import { latencyLabels, responseLabels } from "../metrics/labels.ts";
 import type { Counter, Family, Histogram, Labels } from "../metrics/registry.ts";
 import { findField, headerName, type HeaderField } from "../wire/header-field.ts";
-import { errorCodeName } from "../wire/http2/error-code.ts";
+import { h2CodeName } from "../wire/http2/error-code.ts";
 import type { HttpService, RequestHead, ResponseHead, ResponseSink, Sink } from "./message.ts";
 import { ObservedExchange } from "./observed-exchange.ts";
 
@@ -61,7 +63,7 @@ export class EndpointMetrics {
     if (grpcStatus === undefined && error === undefined) {
       let cell = this.#plain[status];
       if (cell === undefined) {
-        const classification = status >= 500 ? "failure" : "success";
+        const classification = classifyHttp(status);
         const labels = responseLabels(this.#labels, { status, classification, grpcStatus: "", error: "" });
         cell = this.#hold(this.#families.responseTotal, labels);
         this.#plain[status] = cell;
@@ -73,7 +75,8 @@ export class EndpointMetrics {
     const key = `${status} ${grpcStatus ?? ""} ${errorText}`;
     let cell = this.#others.get(key);
     if (cell === undefined) {
-      const failed = error !== undefined || (grpcStatus !== undefined && GRPC_FAILURES.has(grpcStatus));
+      const failed =
+        error !== undefined || (grpcStatus !== undefined && classifyGrpc(Number(grpcStatus)) === "failure");
       const labels = responseLabels(this.#labels, {
         status: status === 0 ? undefined : status,
         classification: failed ? "failure" : "success",
@@ -142,12 +145,9 @@ export class CountedExchange extends ObservedExchange {
   }
 }
 
-/** Codes that are failures of the server. Source: linkerd2-proxy, linkerd/app/core/src/classify.rs. */
-const GRPC_FAILURES: ReadonlySet<string> = new Set(["2", "4", "7", "13", "14", "15"]);
-
 function errorLabel(error: ProxyError): string {
   if (error.code === "h2_reset" && error.detail.h2Code !== undefined) {
-    return `h2(${errorCodeName(error.detail.h2Code)})`;
+    return `h2(${h2CodeName(error.detail.h2Code)})`;
   }
   return error.code === "response_timeout" ? "timeout" : "unclassified";
 }

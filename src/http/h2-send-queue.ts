@@ -5,57 +5,62 @@
  * single bytes costs us the bytes, not an object each (LIM-18).
  */
 
+/** Blocks are at least this large. */
 const BLOCK_BYTES = 4096;
+
+class Block {
+  readonly bytes: Buffer;
+  filled = 0;
+  next: Block | undefined = undefined;
+
+  constructor(size: number) {
+    // Not from the pool: a block may wait for long, and would keep its neighbours alive.
+    this.bytes = Buffer.allocUnsafeSlow(size);
+  }
+}
 
 export class SendQueue {
   /** Bytes waiting. */
   length = 0;
-  readonly #blocks: Buffer[] = [];
-  /** Index of the first block still in use, and what of it has left. */
-  #first = 0;
+  #first: Block | undefined;
+  #last: Block | undefined;
+  /** What of the first block has left. */
   #sent = 0;
-  /** What of the last block is filled. */
-  #filled = 0;
 
   push(buffer: Buffer, start: number, end: number): void {
     let from = start;
-    const last = this.#blocks[this.#blocks.length - 1];
-    if (last !== undefined && this.#filled < last.length) {
-      const copied = buffer.copy(last, this.#filled, from, end);
-      this.#filled += copied;
+    let last = this.#last;
+    if (last !== undefined) {
+      const copied = buffer.copy(last.bytes, last.filled, from, end);
+      last.filled += copied;
       from += copied;
     }
     if (from < end) {
-      const block = Buffer.allocUnsafeSlow(Math.max(BLOCK_BYTES, end - from));
-      this.#filled = buffer.copy(block, 0, from, end);
-      this.#blocks.push(block);
+      const block = new Block(Math.max(BLOCK_BYTES, end - from));
+      block.filled = buffer.copy(block.bytes, 0, from, end);
+      if (last === undefined) this.#first = block;
+      else last.next = block;
+      last = block;
+      this.#last = last;
     }
     this.length += end - start;
   }
 
-  /** Moves up to `limit` bytes to `target` at `offset`; returns how many. */
+  /** Moves up to `limit` bytes to `target` at `offset`, where there is room for them; returns how many. */
   take(target: Buffer, offset: number, limit: number): number {
     let taken = 0;
-    while (taken < limit && this.length > 0) {
-      const block = this.#blocks[this.#first];
+    while (taken < limit) {
+      const block = this.#first;
       if (block === undefined) break;
-      const end = this.#first === this.#blocks.length - 1 ? this.#filled : block.length;
-      const to = Math.min(end, this.#sent + limit - taken);
-      const copied = block.copy(target, offset + taken, this.#sent, to);
+      const copied = block.bytes.copy(target, offset + taken, this.#sent, Math.min(block.filled, this.#sent + limit - taken));
       taken += copied;
-      this.length -= copied;
-      this.#sent = to;
-      if (to === end) this.#dropFirst();
+      this.#sent += copied;
+      if (this.#sent < block.filled) break;
+      this.#first = block.next;
+      if (block.next === undefined) this.#last = undefined;
+      this.#sent = 0;
     }
+    this.length -= taken;
     return taken;
   }
-
-  #dropFirst(): void {
-    this.#blocks.splice(0, ++this.#first >= BLOCKS_KEPT || this.length === 0 ? this.#first : 0);
-    if (this.#blocks.length === 0 || this.#first >= BLOCKS_KEPT) this.#first = 0;
-    this.#sent = 0;
-  }
 }
-
-/** Spent blocks are cut off this many at a time, because moving the array for each would cost. */
-const BLOCKS_KEPT = 16;

@@ -73,7 +73,9 @@ export function parseCsr(der: Buffer): Parsed<Csr> {
     return unparsed("not a well-formed certificate request");
   }
   const publicKey = readPublicKey(spki.whole);
-  if (publicKey?.asymmetricKeyType !== "ec") return unparsed("certificate request without an ECDSA key");
+  if (publicKey === undefined || !CURVES.has(publicKey.asymmetricKeyDetails?.namedCurve ?? "")) {
+    return unparsed("certificate request without an ECDSA key on P-256, P-384 or P-521");
+  }
   const isKnownAlgorithm = algorithm.whole.equals(sequence(oid(OID_ECDSA_WITH_SHA256)));
   const isSigned =
     isKnownAlgorithm &&
@@ -124,6 +126,9 @@ function readCommonNames(name: Buffer): string[] | undefined {
 }
 
 const TAG_ATTRIBUTES = 0xa0;
+
+/** What TLS 1.3 has signature schemes for, in OpenSSL's words. */
+const CURVES: ReadonlySet<string> = new Set(["prime256v1", "secp384r1", "secp521r1"]);
 
 function readPublicKey(spki: Buffer): KeyObject | undefined {
   try {

@@ -39,6 +39,18 @@ export function verifyChain(
     : unparsed("certificate does not chain to the trust anchors");
 }
 
+/** Whether `issuer` may, at wall time `nowMs`, sign certificates that lead to one of `roots` without further help. */
+export function verifyIssuer(issuer: Certificate, roots: TrustRoots, nowMs: number): Parsed<undefined> {
+  if (!issuer.constraints.isAuthority) return unparsed("certificate does not belong to an authority");
+  const problem = validityProblem(issuer, nowMs);
+  if (problem !== undefined) return unparsed(problem);
+  const isTrusted = roots.anchors.some((anchor) => anchor.der.equals(issuer.der));
+  const search: Search = { nowMs, roots, intermediates: [], checksLeft: MAX_SIGNATURE_CHECKS };
+  return isTrusted || isAnchored(issuer, [], search)
+    ? parsed(undefined)
+    : unparsed("certificate does not chain to the trust anchors");
+}
+
 /**
  * What makes a certificate unusable for the end of a connection, whoever signed it; undefined if nothing does.
  *

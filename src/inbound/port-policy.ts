@@ -1,7 +1,12 @@
 import { grpcRouteTable, httpRouteTable, type RouteMatch } from "../policy/find-route.ts";
 import { RateLimiter } from "../policy/rate-limit.ts";
 import type { RequestView } from "../policy/request-view.ts";
-import type { GrpcServerRoute, HttpServerRoute, LocalRateLimit, ServerPolicy } from "../policy/server-policy.ts";
+import type {
+  GrpcServerRoute,
+  HttpServerRoute,
+  LocalRateLimit,
+  ServerPolicy,
+} from "../policy/server-policy.ts";
 
 export type ServerRouteMatch = RouteMatch<HttpServerRoute | GrpcServerRoute>;
 

@@ -405,3 +405,39 @@ export function withFirst(name: string, value: string, rest: Labels): Labels {
 export function withLast(base: Labels, name: string, value: string): Labels {
   return [...base, [name, value]];
 }
+
+/** Facts of `proxy_build_info`. Unknown ones are "". */
+export interface BuildInfo {
+  readonly version: string;
+  readonly gitSha: string;
+  readonly date: string;
+  readonly profile: string;
+  readonly vendor: string;
+}
+
+/** Labels of `proxy_build_info`. */
+export function buildInfoLabels(build: BuildInfo): Labels {
+  return [
+    ["date", build.date],
+    ["git_sha", build.gitSha],
+    ["profile", build.profile],
+    ["vendor", build.vendor],
+    ["version", build.version],
+  ];
+}
+
+/** Labels of `rustls_info`, a name that dashboards know. The lists are comma-joined with a trailing comma. */
+export function tlsInfoLabels(
+  suites: readonly string[],
+  groups: readonly string[],
+  provider: string,
+  fips: boolean,
+): Labels {
+  return [
+    ["tls_suites", suites.map((s) => `${s},`).join("")],
+    ["tls_kx_groups", groups.map((g) => `${g},`).join("")],
+    ["tls_rand", provider],
+    ["tls_key_provider", provider],
+    ["tls_fips", String(fips)],
+  ];
+}

@@ -1,14 +1,14 @@
-import { formatSocketAddr, type SocketAddr } from "../addr/socket-addr.ts";
-import type { Endpoint, EndpointUpdate } from "../policy/endpoint.ts";
+import { EndpointSet, type Located } from "../balance/endpoint-set.ts";
+import { ReadySet } from "../balance/ready-set.ts";
+import type { EndpointMetadata, EndpointUpdate } from "../policy/endpoint.ts";
 import { sameMetadata } from "../policy/same-metadata.ts";
 
 /** An endpoint as a balancer holds it: something that can be chosen, and closed. */
 export interface PooledEndpoint {
-  readonly endpoint: Endpoint;
   /** Whether a request sent to it now would go out at once. */
   readonly ready: boolean;
-  /** Current load, in the unit of the load estimator: lower is better. */
-  loadAt(nowMs: number): number;
+  /** The cost of one more request: lower is better. */
+  load(nowMs: number): number;
   /** Ends new use; what is under way finishes. */
   close(): void;
 }
@@ -20,20 +20,30 @@ interface Slot<E> {
 }
 
 /**
- * The endpoints of one balancer and the choice among them: power of two choices over those that are ready.
+ * The endpoints of one balancer, and the choice among those that are ready.
+ *
+ * @typeParam E what stands for an endpoint. `make` is given a function that the endpoint calls whenever its readiness
+ * changed; it may do so before `make` returns.
  *
  * Source: linkerd2-proxy, linkerd/pool/p2c/src/lib.rs.
  */
 export class EndpointPool<E extends PooledEndpoint> {
+  readonly #known = new EndpointSet<EndpointMetadata>(sameMetadata);
   readonly #slots = new Map<string, Slot<E>>();
-  readonly #make: (endpoint: Endpoint) => E;
+  readonly #ready = new ReadySet<E>();
+  readonly #make: (endpoint: Located<EndpointMetadata>, readinessChanged: () => void) => E;
   readonly #random: () => number;
-  #ready: E[] = [];
-  #readyIsStale = false;
+  readonly #onReady: () => void;
 
-  constructor(make: (endpoint: Endpoint) => E, random: () => number) {
+  /** @param onReady called when an endpoint became ready: somebody may be waiting for one. */
+  constructor(
+    make: (endpoint: Located<EndpointMetadata>, readinessChanged: () => void) => E,
+    random: () => number,
+    onReady: () => void,
+  ) {
     this.#make = make;
     this.#random = random;
+    this.#onReady = onReady;
   }
 
   /** Endpoints known, ready or not. */
@@ -42,88 +52,62 @@ export class EndpointPool<E extends PooledEndpoint> {
   }
 
   get readyCount(): number {
-    return this.#readyEndpoints().length;
+    return this.#ready.size;
   }
 
   apply(update: EndpointUpdate): void {
-    switch (update.kind) {
-      case "reset": {
-        const kept = new Set(update.endpoints.map((e) => formatSocketAddr(e.addr)));
-        for (const key of this.#slots.keys()) if (!kept.has(key)) this.#drop(key);
-        update.endpoints.forEach((e) => this.#upsert(e));
-        break;
-      }
-      case "add":
-        update.endpoints.forEach((e) => this.#upsert(e));
-        break;
-      case "remove":
-        update.addrs.forEach((addr: SocketAddr) => this.#drop(formatSocketAddr(addr)));
-        break;
+    const { added, changed, removed } = this.#known.apply(update);
+    for (const key of removed) this.#drop(key);
+    for (const [key, endpoint] of added) {
+      this.#slots.set(key, { active: this.#makeFor(key, endpoint), successor: undefined });
+      this.#refresh(key);
     }
-    this.#readyIsStale = true;
-  }
-
-  /** To be called whenever the readiness of one of the endpoints changed. */
-  readinessChanged(): void {
-    for (const slot of this.#slots.values()) {
-      if (slot.successor?.ready === true) {
-        slot.active.close();
-        slot.active = slot.successor;
-        slot.successor = undefined;
-      }
+    for (const [key, endpoint] of changed) {
+      const slot = this.#slots.get(key);
+      if (slot === undefined) continue;
+      slot.successor?.close();
+      slot.successor = this.#makeFor(key, endpoint);
+      this.#refresh(key);
     }
-    this.#readyIsStale = true;
   }
 
   /** The endpoint to use now, or undefined if none is ready. */
   pick(nowMs: number): E | undefined {
-    const ready = this.#readyEndpoints();
-    const count = ready.length;
-    if (count <= 1) return ready[0];
-    const i = Math.floor(this.#random() * count);
-    // The second is drawn from the others, so that the two always differ.
-    let j = Math.floor(this.#random() * (count - 1));
-    if (j >= i) j++;
-    const a = ready[i];
-    const b = ready[j];
-    if (a === undefined || b === undefined) return a ?? b;
-    return a.loadAt(nowMs) <= b.loadAt(nowMs) ? a : b;
+    return this.#ready.pick(nowMs, this.#random);
   }
 
   close(): void {
     for (const key of this.#slots.keys()) this.#drop(key);
   }
 
-  #readyEndpoints(): readonly E[] {
-    if (this.#readyIsStale) {
-      this.#ready.length = 0;
-      for (const slot of this.#slots.values()) if (slot.active.ready) this.#ready.push(slot.active);
-      this.#readyIsStale = false;
-    }
-    return this.#ready;
+  #makeFor(key: string, endpoint: Located<EndpointMetadata>): E {
+    return this.#make(endpoint, () => this.#refresh(key));
   }
 
-  #upsert(endpoint: Endpoint): void {
-    const key = formatSocketAddr(endpoint.addr);
+  #refresh(key: string): void {
     const slot = this.#slots.get(key);
-    if (slot === undefined) {
-      this.#slots.set(key, { active: this.#make(endpoint), successor: undefined });
+    if (slot === undefined) return;
+    if (slot.successor?.ready === true) {
+      this.#ready.delete(slot.active);
+      slot.active.close();
+      slot.active = slot.successor;
+      slot.successor = undefined;
+    }
+    if (!slot.active.ready) {
+      this.#ready.delete(slot.active);
       return;
     }
-    const newest = slot.successor ?? slot.active;
-    if (sameMetadata(newest.endpoint.metadata, endpoint.metadata)) return;
-    slot.successor?.close();
-    slot.successor = this.#make(endpoint);
-    // It may be ready at once (HTTP/1 and TCP endpoints always are).
-    if (slot.successor.ready) this.readinessChanged();
+    if (this.#ready.has(slot.active)) return;
+    this.#ready.add(slot.active);
+    this.#onReady();
   }
 
   #drop(key: string): void {
     const slot = this.#slots.get(key);
     if (slot === undefined) return;
     this.#slots.delete(key);
+    this.#ready.delete(slot.active);
     slot.successor?.close();
     slot.active.close();
-    this.#readyIsStale = true;
   }
 }

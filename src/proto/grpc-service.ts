@@ -59,8 +59,7 @@ export function addGrpcService<S extends DescService>(
   const definition: ServiceDefinition = Object.fromEntries(
     service.methods.map((method) => [method.localName, grpcMethod(method)]),
   );
-  // The mapped type above is what makes the handlers fit; grpc-js can only say "some functions by name".
-  server.addService(definition, handlers as unknown as UntypedServiceImplementation);
+  server.addService(definition, handlers);
 }
 
 function bytesOf<Desc extends DescMessage>(schema: Desc, message: MessageShape<Desc>): Buffer {

@@ -13,8 +13,8 @@ import type { ByteHandler, Transport } from "./transport.ts";
  * A TCP or TLS socket as a `Transport`.
  *
  * Promises beyond the interface: between `pause` and `resume` no bytes and no end are delivered; bytes that had already
- * been read then are kept (at most what one read brought) and come first after `resume`, in a later tick. After
- * `destroy`, `onClose` is the only call that follows. A handler that throws loses its connection, not the process.
+ * been read then are kept (at most what one read brought) and come first after `resume`, in a later tick. A handler attached
+ * after the peer's end or the close is told of it too, in a later tick, even if a former one was. After `destroy`, `onClose` is the only call that follows. A handler that throws loses its connection, not the process.
  * Output after `end` or `destroy` is dropped.
  */
 export class SocketTransport implements Transport, OutputOwner {
@@ -33,6 +33,8 @@ export class SocketTransport implements Transport, OutputOwner {
   #kept: Buffer[] | undefined = undefined;
   #deliveryDue = false;
   #endDue = false;
+  /** A handler was told of the end; a later one will be told again. */
+  #endTold = false;
   #closed = false;
   #closeTold = false;
   /** We closed it or gave it up: nothing that was read is owed to anybody. */
@@ -61,8 +63,9 @@ export class SocketTransport implements Transport, OutputOwner {
   attach(handler: ByteHandler): void {
     this.#handler = handler;
     this.#closeTold = false;
-    if (this.#closed) this.#deliverSoon();
-    else if (!this.#started) this.#start();
+    if (this.#endTold && !this.#dropped) this.#endDue = true;
+    if (!this.#started && !this.#closed) this.#start();
+    else if (this.#closed || (this.#endDue && !this.#paused)) this.#deliverSoon();
   }
 
   pause(): void {
@@ -261,6 +264,7 @@ export class SocketTransport implements Transport, OutputOwner {
       }
       if (this.#endDue && !this.#paused) {
         this.#endDue = false;
+        this.#endTold = true;
         this.#handler?.onEnd();
       }
     } catch (error) {

@@ -34,6 +34,8 @@ export class HeaderName {
   readonly role: NameRole;
   /** Index of the first HPACK static entry with this name, 0 if there is none. Written once by wire/hpack/static-table. */
   staticIndex = 0;
+  /** Every field of this name carries this very object, so that references decide. Written once by `headerName`. */
+  shared = false;
 
   constructor(text: string, role: NameRole) {
     this.text = text;
@@ -69,7 +71,10 @@ export function headerName(text: string): HeaderName {
   if (name === undefined) {
     const role = ROLES.get(text) ?? (text.charCodeAt(0) === 0x3a ? NameRole.otherPseudo : NameRole.ordinary);
     name = new HeaderName(text, role);
-    if (names.size < NAMES_MAX) names.set(text, name);
+    if (names.size < NAMES_MAX) {
+      names.set(text, name);
+      name.shared = true;
+    }
   }
   return name;
 }
@@ -135,7 +140,7 @@ export function internField(name: HeaderName, value: string): HeaderField {
 export function findField(fields: readonly HeaderField[], name: HeaderName): HeaderField | undefined {
   for (let i = 0; i < fields.length; i++) {
     const field = fields[i];
-    if (field !== undefined && (field.name === name || field.name.text === name.text)) return field;
+    if (field !== undefined && isNamed(field, name)) return field;
   }
   return undefined;
 }
@@ -145,8 +150,12 @@ export function removeFields(fields: HeaderField[], name: HeaderName): void {
   let kept = 0;
   for (let i = 0; i < fields.length; i++) {
     const field = fields[i];
-    if (field === undefined || field.name === name || field.name.text === name.text) continue;
+    if (field === undefined || isNamed(field, name)) continue;
     fields[kept++] = field;
   }
   fields.length = kept;
+}
+
+function isNamed(field: HeaderField, name: HeaderName): boolean {
+  return field.name === name || (!name.shared && field.name.text === name.text);
 }

@@ -57,3 +57,38 @@ export const H2_FRAME_BYTES = 16_384;
 export const HPACK_TABLE_BYTES = 4_096;
 /** How long a connection that said GOAWAY for an error may take to close before it is cut (outcome code C:x). */
 export const H2_CLOSE_LINGER_MS = 1_000;
+
+// ---- HTTP/1 ------------------------------------------------------------------------------------------------------
+
+/** LIM-1, LIM-8: bytes of a request or response head. Beyond: 431, or 502 for a response. Source: hyper, 8,192 + 4,096 x 100. */
+export const H1_HEAD_BYTES = 417_792;
+/** LIM-2, LIM-8: field lines of a head. Beyond: 431, or 502 for a response. Source: hyper. */
+export const H1_FIELD_LINES = 100;
+/** LIM-3: bytes of a request target. Beyond: 414. Source: hyper (http::Uri). */
+export const H1_TARGET_BYTES = 65_534;
+/** Bytes of a field name. Beyond: 431. Source: hyper (http::HeaderName). */
+export const H1_NAME_BYTES = 65_535;
+/** Bytes of empty lines that are skipped before a request line (RFC 9112 section 2.2). Beyond: 400. */
+export const H1_LEADING_BLANK_BYTES = 1_024;
+/** LIM-4: incomplete request heads of the whole process together. Beyond: 431 for the newest. */
+export const H1_INCOMPLETE_HEADS_BYTES = 67_108_864;
+/** LIM-5: time from the first byte of a request head to its end. Beyond: 408. An idle connection is never cut by it. */
+export const H1_HEAD_TIMEOUT_MS = 60_000;
+/** LIM-7: chunk extensions of one body. Beyond: the body is malformed. Source: hyper. */
+export const H1_CHUNK_EXTENSION_BYTES = 16_384;
+/** Hexadecimal digits of a chunk size, leading zeros included. Beyond: the body is malformed. */
+export const H1_CHUNK_SIZE_DIGITS = 32;
+/** LIM-7: trailers of one body. Beyond: the body is malformed. Source: hyper. */
+export const H1_TRAILER_BYTES = 16_384;
+/** LIM-7: trailer lines of one body. Beyond: the body is malformed. */
+export const H1_TRAILER_LINES = 100;
+/** Interim (1xx) responses before a final one. Beyond: 502 (RS-19). */
+export const H1_INTERIM_RESPONSES = 100;
+/** Body bytes that a connection passes on before the far side credits them; then it is not read. One read more may be under way. */
+export const H1_WINDOW_BYTES = 131_072;
+/** Bytes of pipelined requests, or of a tunnel not yet open, that wait for the exchange in flight; then it is not read. */
+export const H1_HELD_BYTES = 65_536;
+/** Rest of a request body that is worth reading after the response is complete, to keep the connection (1.1 clients only). */
+export const H1_UNREAD_BODY_BYTES = 65_536;
+/** How long a connection that we ended may take to be closed by its peer before it is cut. */
+export const H1_LINGER_MS = 5_000;

@@ -1,6 +1,12 @@
 import { parseAddr, type NameAddr } from "../../addr/name-addr.ts";
 import { assertNever } from "../../parsed.ts";
-import type { Backend, Dispatcher, Distribution, LoadParams, RouteBackend } from "../../policy/client-policy.ts";
+import type {
+  Backend,
+  Dispatcher,
+  Distribution,
+  LoadParams,
+  RouteBackend,
+} from "../../policy/client-policy.ts";
 import type { Filter } from "../../policy/filter.ts";
 import { metaKind, metaName, metaNamespace, type Meta } from "../../policy/meta.ts";
 import type { WeightedAddr } from "../../proto/gen/destination_pb.js";
@@ -21,7 +27,10 @@ interface ProtoRouteBackend<F> {
 interface ProtoDistribution<F> {
   readonly kind:
     | { readonly case: "empty"; readonly value: object }
-    | { readonly case: "firstAvailable"; readonly value: { readonly backends: readonly ProtoRouteBackend<F>[] } }
+    | {
+        readonly case: "firstAvailable";
+        readonly value: { readonly backends: readonly ProtoRouteBackend<F>[] };
+      }
     | {
         readonly case: "randomAvailable";
         readonly value: {

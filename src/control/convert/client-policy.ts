@@ -89,7 +89,10 @@ function protocolFromProto({ kind }: proto.ProxyProtocol, detectTimeoutMs: numbe
     case "grpc":
       return field("grpc", () => ({ kind: "grpc", grpc: grpcFromProto(kind.value) }));
     case "tls":
-      return field("tls", () => ({ kind: "tls", routes: each("routes", kind.value.routes, tlsRouteFromProto) }));
+      return field("tls", () => ({
+        kind: "tls",
+        routes: each("routes", kind.value.routes, tlsRouteFromProto),
+      }));
     case undefined:
       return invalid("has no kind");
     default:
@@ -112,6 +115,7 @@ function grpcFromProto(grpc: proto.ProxyProtocol_Grpc): GrpcClientRoutes {
 }
 
 function opaqueFromProto({ routes }: proto.ProxyProtocol_Opaque): OpaqueClientRoute | undefined {
-  if (routes.length > 1) return field("routes", () => invalid(`has ${routes.length} elements instead of one`));
+  if (routes.length > 1)
+    return field("routes", () => invalid(`has ${routes.length} elements instead of one`));
   return each("routes", routes, opaqueRouteFromProto)[0];
 }

@@ -67,7 +67,10 @@ function ruleTail(
 }
 
 /** `requestTimeout` is what `timeouts.request` was called before v0.14; controllers send either. */
-function timeoutsFromProto({ timeouts, requestTimeout }: proto.HttpRoute_Rule | proto.GrpcRoute_Rule): Timeouts {
+function timeoutsFromProto({
+  timeouts,
+  requestTimeout,
+}: proto.HttpRoute_Rule | proto.GrpcRoute_Rule): Timeouts {
   return {
     requestMs:
       optional("timeouts.request", timeouts?.request, millisFromProto) ??

@@ -44,7 +44,11 @@ export function required<T, U>(name: string, value: T | undefined, conversion: (
 }
 
 /** The value of a message field, or undefined where it is absent. */
-export function optional<T, U>(name: string, value: T | undefined, conversion: (value: T) => U): U | undefined {
+export function optional<T, U>(
+  name: string,
+  value: T | undefined,
+  conversion: (value: T) => U,
+): U | undefined {
   return value === undefined ? undefined : field(name, () => conversion(value));
 }
 

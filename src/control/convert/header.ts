@@ -20,6 +20,9 @@ export function headersFromProto(headers: Headers | undefined): (readonly [Heade
   return each("headers", headers?.headers ?? [], (header) => {
     const name = field("name", () => headerNameFromProto(header.name));
     const value = Buffer.from(header.value).toString("latin1");
-    return [name, VALUE.test(value) ? value : field("value", () => invalid("is not a header value"))] as const;
+    return [
+      name,
+      VALUE.test(value) ? value : field("value", () => invalid("is not a header value")),
+    ] as const;
   });
 }

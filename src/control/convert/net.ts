@@ -1,7 +1,14 @@
+import { create } from "@bufbuild/protobuf";
 import { ipFromBytes, type Ip } from "../../addr/ip.ts";
 import type { Cidr } from "../../addr/cidr.ts";
 import type { SocketAddr } from "../../addr/socket-addr.ts";
-import type { IPAddress, IPNetwork, TcpAddress } from "../../proto/gen/net_pb.js";
+import {
+  IPv6Schema,
+  TcpAddressSchema,
+  type IPAddress,
+  type IPNetwork,
+  type TcpAddress,
+} from "../../proto/gen/net_pb.js";
 import { invalid, required } from "./field.ts";
 
 /** The address, or undefined when neither kind is set. */
@@ -44,5 +51,24 @@ export function cidrFromProto(network: IPNetwork): Cidr {
   const ip = ipFromBytes(bytes);
   // An IPv4-mapped block is unwrapped together with its prefix; one that is wider than the mapping holds no IPv4 block.
   if (ip.bytes.length === bytes.length) return { ip, prefix };
-  return prefix >= 96 ? { ip, prefix: prefix - 96 } : invalid(`prefix_len ${prefix} is wider than ::ffff:0:0/96`);
+  return prefix >= 96
+    ? { ip, prefix: prefix - 96 }
+    : invalid(`prefix_len ${prefix} is wider than ::ffff:0:0/96`);
+}
+
+/** A socket address as requests carry it. */
+export function tcpAddressOf({ ip, port }: SocketAddr): TcpAddress {
+  const bytes = Buffer.from(ip.bytes);
+  return create(TcpAddressSchema, {
+    ip: {
+      ip:
+        ip.version === 4
+          ? { case: "ipv4", value: bytes.readUInt32BE(0) }
+          : {
+              case: "ipv6",
+              value: create(IPv6Schema, { first: bytes.readBigUInt64BE(0), last: bytes.readBigUInt64BE(8) }),
+            },
+    },
+    port,
+  });
 }

@@ -14,7 +14,10 @@ const DEPTH_MAX = 64;
  *
  * Source: linkerd2-proxy, linkerd/service-profiles/src/proto.rs.
  */
-export function requestMatchFromProto(match: proto.RequestMatch | undefined, depth = 0): RequestMatch | undefined {
+export function requestMatchFromProto(
+  match: proto.RequestMatch | undefined,
+  depth = 0,
+): RequestMatch | undefined {
   if (match === undefined || depth > DEPTH_MAX) return undefined;
   const of = match.match;
   switch (of.case) {

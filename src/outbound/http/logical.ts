@@ -1,5 +1,11 @@
 import { ProxyError } from "../../errors/proxy-error.ts";
-import { DiscardSink, type HttpService, type RequestHead, type ResponseSink, type Sink } from "../../http/message.ts";
+import {
+  DiscardSink,
+  type HttpService,
+  type RequestHead,
+  type ResponseSink,
+  type Sink,
+} from "../../http/message.ts";
 import type {
   Backend,
   ClientPolicy,

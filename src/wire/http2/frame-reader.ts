@@ -39,6 +39,7 @@ export function continuationsMax(listBytes: number): number {
 export class FrameReader {
   readonly #handler: FrameHandler;
   readonly #continuationsMax: number;
+  readonly #frameMax: number;
   #stopped = false;
 
   /** The frame that began last. */
@@ -64,9 +65,10 @@ export class FrameReader {
   #blockDependsOnItself = false;
   #continuations = 0;
 
-  constructor(handler: FrameHandler, continuationsMax: number) {
+  constructor(handler: FrameHandler, continuationsMax: number, frameMax: number = H2_FRAME_BYTES) {
     this.#handler = handler;
     this.#continuationsMax = continuationsMax;
+    this.#frameMax = frameMax;
   }
 
   /** Nothing more is read, not even of the bytes at hand. */
@@ -120,7 +122,7 @@ export class FrameReader {
     this.#type = buffer[at + 3] ?? 0;
     this.#flags = buffer[at + 4] ?? 0;
     this.#streamId = readUint31(buffer, at + 5);
-    if (this.#length > H2_FRAME_BYTES) {
+    if (this.#length > this.#frameMax) {
       this.#error(H2Code.frameSizeError, `frame of ${this.#length} bytes`);
       return false;
     }

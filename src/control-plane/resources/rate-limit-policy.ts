@@ -1,0 +1,67 @@
+import type { ServiceAccountRef } from "./identities.ts";
+import { resource, type Resource } from "./object-meta.ts";
+import {
+  integer,
+  listOf,
+  object,
+  oneOf,
+  optional,
+  required,
+  then,
+  withDefault,
+  type Reader,
+} from "./reader.ts";
+import { labelName, resourceName } from "./words.ts";
+
+/** Requests per second that a Server's port admits, in all and per client. */
+export interface RateLimitPolicy extends Resource {
+  readonly kind: "HTTPLocalRateLimitPolicy";
+  readonly server: string;
+  readonly totalRps: number | undefined;
+  readonly identityRps: number | undefined;
+  readonly overrides: readonly { readonly rps: number; readonly clients: readonly ServiceAccountRef[] }[];
+}
+
+const rps = integer(1, 0xffff_ffff);
+const limit = then(object({ requestsPerSecond: required(rps) }), (value) => value.requestsPerSecond);
+
+const override = then(
+  object({
+    requestsPerSecond: required(rps),
+    clientRefs: required(
+      listOf(
+        object({
+          group: withDefault(oneOf("", "core"), ""),
+          kind: required(oneOf("ServiceAccount")),
+          name: required(resourceName),
+          namespace: optional(labelName),
+        }),
+        { min: 1 },
+      ),
+    ),
+  }),
+  (value) => ({ rps: value.requestsPerSecond, clients: value.clientRefs }),
+);
+
+const spec = object({
+  targetRef: required(
+    object({
+      group: required(oneOf("policy.linkerd.io")),
+      kind: required(oneOf("Server")),
+      name: required(resourceName),
+    }),
+  ),
+  total: optional(limit),
+  identity: optional(limit),
+  overrides: withDefault(listOf(override), []),
+});
+
+/** policy.linkerd.io HTTPLocalRateLimitPolicy. Source: linkerd2, charts/linkerd-crds/templates/policy/http-local-ratelimit-policy.yaml. */
+export const readRateLimitPolicy: Reader<RateLimitPolicy> = resource({ spec: required(spec) }, (base, { spec }) => ({
+  ...base,
+  kind: "HTTPLocalRateLimitPolicy",
+  server: spec.targetRef.name,
+  totalRps: spec.total,
+  identityRps: spec.identity,
+  overrides: spec.overrides,
+}));

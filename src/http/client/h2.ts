@@ -1,0 +1,259 @@
+import { ProxyError } from "../../errors/proxy-error.ts";
+import type { Transport } from "../../transport/transport.ts";
+import type { HeaderField } from "../../wire/header-field.ts";
+import { BlockResult } from "../../wire/hpack/decoder.ts";
+import { H2Code, h2CodeName } from "../../wire/http2/error-code.ts";
+import { CLIENT_PREFACE, FRAME_HEADER_BYTES, STREAM_ID_MAX } from "../../wire/http2/frame.ts";
+import { SettingId } from "../../wire/http2/settings.ts";
+import { H2Connection } from "../h2-connection.ts";
+import { requestHeadBytes, writeRequestHead } from "../h2-head-writer.ts";
+import { LENGTH_UNKNOWN } from "../h2-heads.ts";
+import type { H2ClientOptions } from "../h2-options.ts";
+import { H2Stream } from "../h2-stream.ts";
+import type { HttpService, RequestHead, ResponseHead, ResponseSink, Sink } from "../message.ts";
+
+/** A stream as the request sink of a call. */
+class ClientStream extends H2Stream {
+  readonly response: ResponseSink;
+  readonly method: string;
+  /** What is to be sent once the stream has a place; undefined after that. */
+  head: RequestHead | undefined;
+  readonly headIsLast: boolean;
+
+  constructor(client: H2Client, head: RequestHead, last: boolean, response: ResponseSink) {
+    super(client, 0, 0);
+    this.far = response;
+    this.response = response;
+    this.method = head.method.value;
+    this.head = head;
+    this.headIsLast = last;
+  }
+}
+
+/**
+ * The client end of an HTTP/2 connection: each call is a stream. Calls beyond what the server allows wait inside, in order.
+ *
+ * After GOAWAY (or `close`) calls fail with `h2_goaway`, and so do streams that the server has not looked at: whoever
+ * called may retry them on another connection. Streams that it has looked at finish.
+ */
+export class H2Client extends H2Connection implements HttpService {
+  readonly #onReady: (() => void) | undefined;
+  readonly #onRetire: (() => void) | undefined;
+  readonly #pending = new Set<ClientStream>();
+  #nextId: number;
+  #ready = false;
+  /** Why no further call is taken. */
+  #retired: ProxyError | undefined;
+
+  constructor(transport: Transport, options: H2ClientOptions = {}) {
+    super(transport, options, "upstream");
+    this.#onReady = options.onReady;
+    this.#onRetire = options.onRetire;
+    this.#nextId = options.firstStreamId ?? 1;
+    transport.write(CLIENT_PREFACE, 0, CLIENT_PREFACE.length);
+    this.start([SettingId.enablePush, 0]);
+  }
+
+  /** The server's SETTINGS have come. */
+  get ready(): boolean {
+    return this.#ready;
+  }
+
+  /** No further call is taken. */
+  get retired(): boolean {
+    return this.#retired !== undefined;
+  }
+
+  /** Streams that the server allows at once; an assumption until `ready`. */
+  get maxStreams(): number {
+    return this.peer.maxConcurrentStreams;
+  }
+
+  /** Calls that wait for a place. */
+  get pendingCalls(): number {
+    return this.#pending.size;
+  }
+
+  /** Takes no further calls; closes the connection when those under way are done. */
+  close(): void {
+    if (this.over || this.#retired !== undefined) return;
+    this.sendGoaway(0, H2Code.noError, "");
+    this.#retire(new ProxyError("h2_goaway", "connection is closing", { h2Code: H2Code.noError, side: "upstream" }));
+  }
+
+  /** Closes at once: calls under way fail with `error`. */
+  destroy(error: ProxyError): void {
+    this.giveUp(error);
+    this.transport.destroy(error);
+  }
+
+  call(head: RequestHead, last: boolean, response: ResponseSink): Sink {
+    const stream = new ClientStream(this, head, last, response);
+    stream.sendEnded = last;
+    if (this.#retired !== undefined) {
+      stream.closed = true;
+      response.reset(this.#retired);
+    } else if (this.#pending.size === 0 && this.streams.size < this.peer.maxConcurrentStreams) this.#open(stream);
+    else this.#pending.add(stream);
+    return stream;
+  }
+
+  #open(stream: ClientStream): void {
+    const head = stream.head;
+    if (head === undefined) return;
+    stream.head = undefined;
+    const bytes = requestHeadBytes(head);
+    if (this.isBlockTooLarge(bytes)) {
+      stream.closed = true;
+      const text = `request head of ${bytes} bytes is more than the server takes`;
+      stream.response.reset(new ProxyError("bad_message", text, { side: "downstream" }));
+      return;
+    }
+    stream.id = this.#nextId;
+    this.#nextId += 2;
+    stream.sendWindow = this.peer.initialWindowSize;
+    this.streams.set(stream.id, stream);
+    const at = this.reserveBlock(bytes);
+    const output = this.transport.buffer;
+    const from = this.encoder.begin(output, at + FRAME_HEADER_BYTES);
+    this.commitBlock(at, writeRequestHead(this.encoder, output, from, head), stream.id, stream.headIsLast);
+    if (stream.headIsLast) this.endLocal(stream);
+    else this.sendHeld(stream);
+    if (this.#nextId > STREAM_ID_MAX) {
+      this.#retire(new ProxyError("h2_goaway", "stream ids are used up", { h2Code: H2Code.noError, side: "upstream" }));
+    }
+  }
+
+  #openPending(): void {
+    for (const stream of this.#pending) {
+      if (this.#retired !== undefined || this.streams.size >= this.peer.maxConcurrentStreams) return;
+      this.#pending.delete(stream);
+      this.#open(stream);
+    }
+  }
+
+  override resetFrom(stream: H2Stream, error: ProxyError): void {
+    // Only streams without an id can be pending, and those are all of this class.
+    if (stream.id === 0) this.#pending.delete(stream as ClientStream);
+    super.resetFrom(stream, error);
+  }
+
+  // ---- responses
+
+  protected override onHeaders(
+    streamId: number,
+    stream: H2Stream | undefined,
+    endStream: boolean,
+    list: HeaderField[],
+    result: BlockResult,
+  ): void {
+    if (!(stream instanceof ClientStream)) return this.#onUnknownStream(streamId);
+    if (result !== BlockResult.ok) {
+      const problem = result === BlockResult.tooLarge ? "header list too large" : "invalid field or priority";
+      return this.streamError(streamId, stream, H2Code.protocolError, problem);
+    }
+    if (stream.answered) return this.#onTrailers(stream, endStream, list);
+    const head = this.heads.response(list);
+    if (head === undefined) return this.streamError(streamId, stream, H2Code.protocolError, this.heads.problem);
+    if (head.status < 200) {
+      // Interim responses end here, as in linkerd2-proxy.
+      if (endStream) this.streamError(streamId, stream, H2Code.protocolError, "interim response with END_STREAM");
+      return;
+    }
+    this.#onHead(stream, head, endStream, this.heads.contentLength);
+  }
+
+  #onHead(stream: ClientStream, head: ResponseHead, endStream: boolean, contentLength: number): void {
+    stream.answered = true;
+    const { status } = head;
+    const tunnel = stream.method === "CONNECT" && status < 300;
+    // These have no content, whatever length they tell (RFC 9110 sections 6.4.1 and 8.6).
+    const bare = stream.method === "HEAD" || status === 204 || status === 304;
+    if (endStream && !bare && !tunnel && contentLength > 0) {
+      return this.streamError(stream.id, stream, H2Code.protocolError, "content-length without content");
+    }
+    stream.contentLeft = bare ? 0 : tunnel ? LENGTH_UNKNOWN : contentLength;
+    stream.remoteEnded = endStream;
+    stream.response.head(head, endStream);
+    if (endStream && stream.localEnded) this.closeStream(stream);
+  }
+
+  #onTrailers(stream: ClientStream, endStream: boolean, list: HeaderField[]): void {
+    const problem = !endStream
+      ? "trailers without END_STREAM"
+      : stream.contentLeft > 0
+        ? "content-length and DATA differ"
+        : "";
+    const fields = problem === "" ? this.heads.trailers(list) : undefined;
+    if (fields === undefined) {
+      return this.streamError(stream.id, stream, H2Code.protocolError, problem === "" ? this.heads.problem : problem);
+    }
+    stream.remoteEnded = true;
+    stream.response.trailers(fields);
+    if (stream.localEnded) this.closeStream(stream);
+  }
+
+  #onUnknownStream(streamId: number): void {
+    if (this.isIdle(streamId)) this.fail(H2Code.protocolError, "HEADERS on a stream that was not opened");
+    else if (!this.wasReset(streamId)) this.fail(H2Code.streamClosed, "HEADERS on a closed stream");
+  }
+
+  // ---- hooks
+
+  protected override isIdle(streamId: number): boolean {
+    return (streamId & 1) === 0 || streamId >= this.#nextId;
+  }
+
+  protected override onPeerReset(): void {}
+
+  protected override onPeerSettings(): void {
+    if (!this.#ready) {
+      this.#ready = true;
+      this.#onReady?.();
+    }
+    this.#openPending();
+  }
+
+  /** Streams above `lastId` were not looked at, and may be sent again elsewhere (RFC 9113 section 6.8). */
+  protected override onPeerGoaway(lastId: number, code: number): void {
+    const error = new ProxyError("h2_goaway", `server said GOAWAY: ${h2CodeName(code)}`, {
+      h2Code: code,
+      side: "upstream",
+    });
+    const left: H2Stream[] = [];
+    for (const stream of this.streams.values()) if (stream.id > lastId) left.push(stream);
+    this.#retire(error);
+    for (const stream of left) {
+      if (stream.closed) continue;
+      this.closeStream(stream);
+      this.returnCredit(stream);
+      stream.far?.reset(error);
+    }
+  }
+
+  protected override onDrainPong(): void {}
+
+  protected override onStreamClosed(): void {
+    if (this.over) return;
+    if (this.#retired === undefined) this.#openPending();
+    else if (this.streams.size === 0) this.endAndLinger();
+  }
+
+  protected override onOver(error: ProxyError): void {
+    this.#retire(error);
+  }
+
+  #retire(error: ProxyError): void {
+    if (this.#retired !== undefined) return;
+    this.#retired = error;
+    const pending = [...this.#pending];
+    this.#pending.clear();
+    for (const stream of pending) {
+      stream.closed = true;
+      stream.queue = undefined;
+    }
+    for (const stream of pending) stream.response.reset(error);
+    this.#onRetire?.();
+    if (this.streams.size === 0 && !this.over) this.endAndLinger();
+  }
+}

@@ -1,0 +1,758 @@
+import { ProxyError } from "../errors/proxy-error.ts";
+import type { Clock, Timer } from "../time/clock.ts";
+import type { ByteHandler, Transport } from "../transport/transport.ts";
+import type { HeaderField } from "../wire/header-field.ts";
+import { BlockResult, HpackDecoder, type ListLimits } from "../wire/hpack/decoder.ts";
+import { HpackEncoder } from "../wire/hpack/encoder.ts";
+import { AbuseCounts } from "../wire/http2/abuse.ts";
+import { H2Code, h2CodeName } from "../wire/http2/error-code.ts";
+import { canGrow, ReceiveWindow, WINDOW_DEFAULT } from "../wire/http2/flow-window.ts";
+import { FRAME_HEADER_BYTES, FrameFlag, FrameType, readUint31, readUint32 } from "../wire/http2/frame.ts";
+import { continuationsMax, FrameReader, type FrameHandler } from "../wire/http2/frame-reader.ts";
+import {
+  continuationRoom,
+  frameHeaderBlock,
+  goawayBytes,
+  PING_BYTES,
+  RST_STREAM_BYTES,
+  SETTINGS_ACK_BYTES,
+  settingsBytes,
+  WINDOW_UPDATE_BYTES,
+  writeFrameHeader,
+  writeGoaway,
+  writePing,
+  writeRstStream,
+  writeSettings,
+  writeSettingsAck,
+  writeWindowUpdate,
+} from "../wire/http2/frame-writer.ts";
+import { PeerSettings, SETTING_BYTES, SettingId } from "../wire/http2/settings.ts";
+import {
+  H2_ASSUMED_PEER_STREAMS,
+  H2_CLOSE_LINGER_MS,
+  H2_CONTINUATION_FRAMES_MIN,
+  H2_FRAME_BYTES,
+  H2_HEADER_LIST_ABUSE_FACTOR,
+  H2_RESET_STREAMS_REMEMBERED,
+  H2_UNSENT_CONTROL_BYTES,
+  H2_UNSENT_CONTROL_FRAMES,
+  H2_UNSENT_CONTROL_MS,
+  HPACK_TABLE_BYTES,
+} from "../wire/limits.ts";
+import { HeadReader, LENGTH_UNKNOWN } from "./h2-heads.ts";
+import { fieldsBytes, writeFields } from "./h2-head-writer.ts";
+import { KeepAlive, type KeepAlivePeer } from "./h2-keep-alive.ts";
+import { h2Settings, type H2Options, type H2Settings } from "./h2-options.ts";
+import { h2CodeOf, peerName, resetError, type Side } from "./h2-reset.ts";
+import { SendQueue } from "./h2-send-queue.ts";
+import type { H2Stream, H2StreamOwner } from "./h2-stream.ts";
+
+/** Contents of our PINGs, by which their answers are told apart. */
+const KEEP_ALIVE_PING = Buffer.from("outrigKA", "latin1");
+const DRAIN_PING = Buffer.from("outrigDR", "latin1");
+
+/** Credit for the connection is announced at this share of its window, for a stream at a larger one: it is refilled more often. */
+const CONNECTION_CREDIT_SHARE = 1 / 16;
+const STREAM_CREDIT_SHARE = 1 / 4;
+
+/** The largest header block that a peer with our own limits reads, whatever list it advertises (LIM-14). */
+const BLOCK_ALWAYS_TAKEN_BYTES = (1 + H2_CONTINUATION_FRAMES_MIN) * H2_FRAME_BYTES;
+
+/**
+ * What both roles of an HTTP/2 connection share: frames in and out, windows, settings, the life of streams.
+ *
+ * Whatever the peer does, each exchange ends exactly once, queued bytes stay within the windows that were granted for
+ * them, and a fault of one stream leaves the others alone where RFC 9113 allows.
+ *
+ * Source: RFC 9113.
+ */
+export abstract class H2Connection implements ByteHandler, FrameHandler, H2StreamOwner, KeepAlivePeer {
+  protected readonly transport: Transport;
+  protected readonly settings: H2Settings;
+  protected readonly encoder = new HpackEncoder(HPACK_TABLE_BYTES);
+  protected readonly heads = new HeadReader();
+  protected readonly abuse = new AbuseCounts();
+  protected readonly streams = new Map<number, H2Stream>();
+  protected readonly peer = new PeerSettings(H2_ASSUMED_PEER_STREAMS);
+  /** Monotonic milliseconds of the last read. */
+  lastReadMs: number;
+  reads = 0;
+  /** The largest id of a stream that the peer opened. */
+  protected lastPeerId = 0;
+  /** No exchange is left and none will come: GOAWAY for an error, or the peer or transport is gone. */
+  protected over = false;
+
+  readonly #clock: Clock;
+  readonly #side: Side;
+  readonly #onClose: ((error: ProxyError | undefined) => void) | undefined;
+  readonly #decoder = new HpackDecoder(HPACK_TABLE_BYTES);
+  readonly #reader: FrameReader;
+  readonly #limits: ListLimits;
+  /** The list being decoded; used again for the next block. */
+  readonly #list: HeaderField[] = [];
+  #settingsSeen = false;
+  #settingsAcked = false;
+
+  /** What we may send, what the peer may send. */
+  #sendWindow = WINDOW_DEFAULT;
+  readonly #window: ReceiveWindow;
+  /** The stream of the DATA frame being read; undefined where its content is dropped. */
+  #dataStream: H2Stream | undefined;
+  #dataEndsStream = false;
+  /** Streams with bytes to send, in the order of their turns. */
+  #firstWaiting: H2Stream | undefined;
+  #lastWaiting: H2Stream | undefined;
+  /** Streams that we reset while the peer could still send on them; oldest first. */
+  #resetIds: Set<number> | undefined;
+
+  /** Answers written while the transport was blocked (LIM-17). */
+  #unsentFrames = 0;
+  #unsentBytes = 0;
+  #unsentTimer: Timer | undefined;
+  #lingerTimer: Timer | undefined;
+  #keepAlive: KeepAlive | undefined;
+
+  protected constructor(transport: Transport, options: H2Options, side: Side) {
+    this.transport = transport;
+    this.settings = h2Settings(options);
+    this.#side = side;
+    this.#onClose = options.onClose;
+    this.#clock = this.settings.clock;
+    this.lastReadMs = this.#clock.nowMs();
+    const { headerListBytes, connectionWindowBytes, frameBytes } = this.settings;
+    this.#limits = {
+      bytes: headerListBytes,
+      abuseBytes: headerListBytes * H2_HEADER_LIST_ABUSE_FACTOR,
+      fields: this.settings.fieldsPerBlock,
+    };
+    this.#reader = new FrameReader(this, continuationsMax(headerListBytes), frameBytes);
+    this.#window = new ReceiveWindow(
+      connectionWindowBytes,
+      Math.max(1, Math.floor(connectionWindowBytes * CONNECTION_CREDIT_SHARE)),
+    );
+  }
+
+  get openStreams(): number {
+    return this.streams.size;
+  }
+
+  // ---- what the roles add
+
+  /** A header block came. `result` is `ok`, `invalidField` or `tooLarge`; `list` is used again after the call. */
+  protected abstract onHeaders(
+    streamId: number,
+    stream: H2Stream | undefined,
+    endStream: boolean,
+    list: HeaderField[],
+    result: BlockResult,
+  ): void;
+  /** Whether no frame may name that stream yet. */
+  protected abstract isIdle(streamId: number): boolean;
+  protected abstract onPeerReset(stream: H2Stream): void;
+  protected abstract onPeerSettings(): void;
+  protected abstract onPeerGoaway(lastId: number, code: number): void;
+  protected abstract onDrainPong(): void;
+  protected abstract onStreamClosed(): void;
+  protected abstract onOver(error: ProxyError): void;
+
+  /** Sends our part of the preface and starts reading. The last step of a constructor. */
+  protected start(settings: number[]): void {
+    const { streamWindowBytes, connectionWindowBytes, headerListBytes, frameBytes, keepAlive } = this.settings;
+    if (streamWindowBytes !== WINDOW_DEFAULT) settings.push(SettingId.initialWindowSize, streamWindowBytes);
+    if (frameBytes !== H2_FRAME_BYTES) settings.push(SettingId.maxFrameSize, frameBytes);
+    settings.push(SettingId.maxHeaderListSize, headerListBytes);
+    const at = this.transport.reserve(settingsBytes(settings.length / 2));
+    this.transport.commit(writeSettings(this.transport.buffer, at, settings));
+    if (connectionWindowBytes > WINDOW_DEFAULT) this.#sendWindowUpdate(0, connectionWindowBytes - WINDOW_DEFAULT);
+    if (keepAlive !== undefined) this.#keepAlive = new KeepAlive(keepAlive, this.#clock, this);
+    this.transport.attach(this);
+  }
+
+  // ---- ByteHandler
+
+  onBytes(buffer: Buffer, start: number, end: number): void {
+    this.lastReadMs = this.#clock.nowMs();
+    this.reads++;
+    this.#reader.read(buffer, start, end);
+  }
+
+  /** HTTP/2 has no half-closed connections: windows could never open again. */
+  onEnd(): void {
+    this.giveUp(new ProxyError(this.#closeCode(), `${peerName(this.#side)} closed the connection`, { side: this.#side }));
+    this.transport.end();
+  }
+
+  onDrain(): void {
+    this.#unsentFrames = 0;
+    this.#unsentBytes = 0;
+    if (this.#unsentTimer !== undefined) {
+      this.#unsentTimer.cancel();
+      this.#unsentTimer = undefined;
+      this.transport.resume();
+    }
+    this.#pump();
+  }
+
+  onClose(error: ProxyError | undefined): void {
+    this.giveUp(error ?? new ProxyError(this.#closeCode(), "connection closed", { side: this.#side }));
+    this.#unsentTimer?.cancel();
+    this.#lingerTimer?.cancel();
+    this.#onClose?.(error);
+  }
+
+  #closeCode(): "io" | "upstream_closed" {
+    return this.#side === "upstream" ? "upstream_closed" : "io";
+  }
+
+  // ---- FrameHandler
+
+  onReadError(code: H2Code, problem: string): void {
+    this.fail(code, problem);
+  }
+
+  onDataFrame(streamId: number, flowBytes: number, padBytes: number, endStream: boolean): void {
+    this.#dataStream = undefined;
+    if (!this.#settingsSeen) return this.fail(H2Code.protocolError, "first frame is not SETTINGS");
+    if (!this.#window.take(flowBytes)) return this.fail(H2Code.flowControlError, "connection window exceeded");
+    const stream = this.streams.get(streamId);
+    if (stream === undefined || stream.remoteEnded || (this.#side === "upstream" && !stream.answered)) {
+      this.#giveConnection(flowBytes);
+      this.#unexpectedData(streamId, stream);
+      return;
+    }
+    const window = (stream.window ??= this.#newWindow());
+    if (!window.take(flowBytes)) {
+      this.#giveConnection(flowBytes);
+      return this.streamError(streamId, stream, H2Code.flowControlError, "stream window exceeded");
+    }
+    const content = flowBytes - padBytes;
+    if (content > 0) this.abuse.fullData();
+    else if (!endStream && !this.abuse.emptyData(this.lastReadMs)) {
+      return this.fail(H2Code.enhanceYourCalm, "too many empty DATA frames");
+    }
+    stream.uncredited += content;
+    if (padBytes > 0) {
+      stream.uncredited += padBytes;
+      this.creditFrom(stream, padBytes);
+    }
+    if (stream.contentLeft !== LENGTH_UNKNOWN) {
+      const left = stream.contentLeft - content;
+      if (left < 0 || (endStream && left > 0)) {
+        return this.streamError(streamId, stream, H2Code.protocolError, "content-length and DATA differ");
+      }
+      stream.contentLeft = left;
+    }
+    this.#dataStream = stream;
+    this.#dataEndsStream = endStream;
+  }
+
+  onDataRange(buffer: Buffer, start: number, end: number, last: boolean): void {
+    const stream = this.#dataStream;
+    if (stream === undefined || stream.closed) return;
+    const ends = last && this.#dataEndsStream;
+    if (ends) stream.remoteEnded = true;
+    else if (start === end) return;
+    stream.far?.data(buffer, start, end, ends);
+    if (ends && stream.localEnded) this.closeStream(stream);
+  }
+
+  onHeaderBlock(
+    streamId: number,
+    endStream: boolean,
+    dependsOnItself: boolean,
+    buffer: Buffer,
+    start: number,
+    end: number,
+  ): void {
+    if (!this.#settingsSeen) return this.fail(H2Code.protocolError, "first frame is not SETTINGS");
+    const list = this.#list;
+    list.length = 0;
+    const result = this.#decoder.decode(buffer, start, end, list, this.#limits);
+    if (result === BlockResult.corrupt) return this.fail(H2Code.compressionError, this.#decoder.problem);
+    if (result === BlockResult.abusive) return this.fail(H2Code.enhanceYourCalm, "header list far too large");
+    const stream = this.streams.get(streamId);
+    if (stream?.remoteEnded) {
+      return this.streamError(streamId, stream, H2Code.streamClosed, "HEADERS after END_STREAM");
+    }
+    // A stream that depends on itself is handled as a malformed message: priorities have no other meaning to us.
+    this.onHeaders(streamId, stream, endStream, list, dependsOnItself ? BlockResult.invalidField : result);
+    list.length = 0;
+  }
+
+  onFrame(type: number, flags: number, streamId: number, buffer: Buffer, start: number, end: number): void {
+    if (!this.#settingsSeen && type !== FrameType.settings) {
+      return this.fail(H2Code.protocolError, "first frame is not SETTINGS");
+    }
+    const length = end - start;
+    switch (type) {
+      case FrameType.windowUpdate:
+        if (length !== 4) return this.fail(H2Code.frameSizeError, "WINDOW_UPDATE size");
+        return this.#onWindowUpdate(streamId, readUint31(buffer, start));
+      case FrameType.rstStream:
+        if (length !== 4) return this.fail(H2Code.frameSizeError, "RST_STREAM size");
+        return this.#onRstStream(streamId, readUint32(buffer, start));
+      case FrameType.settings:
+        return this.#onSettings(flags, streamId, buffer, start, end);
+      case FrameType.ping:
+        if (streamId !== 0) return this.fail(H2Code.protocolError, "PING on a stream");
+        if (length !== 8) return this.fail(H2Code.frameSizeError, "PING size");
+        if ((flags & FrameFlag.ack) === 0) return this.#sendPing(true, buffer, start);
+        if (DRAIN_PING.compare(buffer, start, end) === 0) this.onDrainPong();
+        return;
+      case FrameType.goaway:
+        if (streamId !== 0) return this.fail(H2Code.protocolError, "GOAWAY on a stream");
+        if (length < 8) return this.fail(H2Code.frameSizeError, "GOAWAY size");
+        return this.onPeerGoaway(readUint31(buffer, start), readUint32(buffer, start + 4));
+      case FrameType.priority:
+        return this.#onPriority(streamId, buffer, start, end);
+      case FrameType.pushPromise:
+        return this.fail(H2Code.protocolError, "PUSH_PROMISE is not allowed");
+      default:
+      // Unknown types are extensions, and ignored (RFC 9113 section 5.5).
+    }
+  }
+
+  // ---- frames of the peer
+
+  #unexpectedData(streamId: number, stream: H2Stream | undefined): void {
+    if (stream !== undefined) {
+      if (stream.remoteEnded) this.streamError(streamId, stream, H2Code.streamClosed, "DATA after END_STREAM");
+      else this.streamError(streamId, stream, H2Code.protocolError, "DATA before HEADERS");
+    } else if (this.isIdle(streamId)) this.fail(H2Code.protocolError, "DATA on an idle stream");
+    else if (!this.wasReset(streamId)) {
+      this.streamError(streamId, undefined, H2Code.streamClosed, "DATA on a closed stream");
+    }
+  }
+
+  #onWindowUpdate(streamId: number, increment: number): void {
+    if (streamId === 0) {
+      if (increment === 0) return this.fail(H2Code.protocolError, "WINDOW_UPDATE of 0");
+      if (!canGrow(this.#sendWindow, increment)) return this.fail(H2Code.flowControlError, "connection window overflow");
+      this.#sendWindow += increment;
+      this.#pump();
+      return;
+    }
+    const stream = this.streams.get(streamId);
+    if (stream === undefined) {
+      if (this.isIdle(streamId)) this.fail(H2Code.protocolError, "WINDOW_UPDATE on an idle stream");
+      return;
+    }
+    if (increment === 0) return this.streamError(streamId, stream, H2Code.protocolError, "WINDOW_UPDATE of 0");
+    if (!canGrow(stream.sendWindow, increment)) {
+      return this.streamError(streamId, stream, H2Code.flowControlError, "stream window overflow");
+    }
+    stream.sendWindow += increment;
+    this.#wake(stream);
+    this.#pump();
+  }
+
+  #onRstStream(streamId: number, code: number): void {
+    if (streamId === 0) return this.fail(H2Code.protocolError, "RST_STREAM on stream 0");
+    const stream = this.streams.get(streamId);
+    if (stream === undefined) {
+      if (this.isIdle(streamId)) this.fail(H2Code.protocolError, "RST_STREAM on an idle stream");
+      return;
+    }
+    this.closeStream(stream);
+    this.returnCredit(stream);
+    stream.far?.reset(resetError(code, this.#side));
+    this.onPeerReset(stream);
+  }
+
+  #onSettings(flags: number, streamId: number, buffer: Buffer, start: number, end: number): void {
+    if (streamId !== 0) return this.fail(H2Code.protocolError, "SETTINGS on a stream");
+    if ((flags & FrameFlag.ack) !== 0) {
+      if (end !== start) return this.fail(H2Code.frameSizeError, "SETTINGS acknowledgement with content");
+      if (!this.#settingsSeen) return this.fail(H2Code.protocolError, "first frame is not SETTINGS");
+      return this.#onSettingsAck();
+    }
+    if ((end - start) % SETTING_BYTES !== 0) return this.fail(H2Code.frameSizeError, "SETTINGS size");
+    if (!this.abuse.settings(this.lastReadMs)) return this.fail(H2Code.enhanceYourCalm, "too many SETTINGS");
+    if (!this.#settingsSeen) {
+      this.#settingsSeen = true;
+      // Only now do we know what the peer leaves open: by default, any number of streams.
+      this.peer.maxConcurrentStreams = Number.POSITIVE_INFINITY;
+    }
+    const windowBefore = this.peer.initialWindowSize;
+    for (let at = start; at < end; at += SETTING_BYTES) {
+      const id = ((buffer[at] ?? 0) << 8) | (buffer[at + 1] ?? 0);
+      const code = this.peer.apply(id, readUint32(buffer, at + 2), this.#side === "upstream");
+      if (code !== H2Code.noError) return this.fail(code, `invalid value of setting ${id}`);
+      // Each value counts, not only the last: a smaller table in between has dropped entries.
+      if (id === SettingId.headerTableSize) this.encoder.setPeerLimit(this.peer.headerTableSize);
+    }
+    const change = this.peer.initialWindowSize - windowBefore;
+    if (change !== 0) {
+      for (const stream of this.streams.values()) {
+        if (!canGrow(stream.sendWindow, change)) return this.fail(H2Code.flowControlError, "stream window overflow");
+        stream.sendWindow += change;
+        this.#wake(stream);
+      }
+    }
+    const at = this.#reserveControl(SETTINGS_ACK_BYTES);
+    this.transport.commit(writeSettingsAck(this.transport.buffer, at));
+    this.onPeerSettings();
+    this.#pump();
+  }
+
+  /** From here on the peer keeps to our window; what it may send on streams opened before shrinks if ours is smaller. */
+  #onSettingsAck(): void {
+    if (this.#settingsAcked) return;
+    this.#settingsAcked = true;
+    const change = Math.min(0, this.settings.streamWindowBytes - WINDOW_DEFAULT);
+    if (change === 0) return;
+    for (const stream of this.streams.values()) if (stream.window !== undefined) stream.window.left += change;
+  }
+
+  #onPriority(streamId: number, buffer: Buffer, start: number, end: number): void {
+    if (streamId === 0) return this.fail(H2Code.protocolError, "PRIORITY on stream 0");
+    const stream = this.streams.get(streamId);
+    let problem = "";
+    let code: H2Code = H2Code.frameSizeError;
+    if (end - start !== 5) problem = "PRIORITY size";
+    else if (readUint31(buffer, start) === streamId) {
+      problem = "stream depends on itself";
+      code = H2Code.protocolError;
+    }
+    if (problem === "") return;
+    // An idle stream cannot be reset.
+    if (stream === undefined && this.isIdle(streamId)) this.fail(code, problem);
+    else this.streamError(streamId, stream, code, problem);
+  }
+
+  // ---- sending
+
+  sendData(stream: H2Stream, buffer: Buffer, start: number, end: number, last: boolean): void {
+    if (last) stream.sendEnded = true;
+    let at = start;
+    if (stream.id !== 0 && (stream.queue === undefined || stream.queue.length === 0)) {
+      at = this.#sendNow(stream, buffer, start, end, last);
+    }
+    if (at < end) {
+      (stream.queue ??= new SendQueue()).push(buffer, at, end);
+      this.#wake(stream);
+    }
+    if (at > start) this.#creditFar(stream, at - start);
+  }
+
+  /** Writes as much as windows and transport take. Returns the end of what was written. */
+  #sendNow(stream: H2Stream, buffer: Buffer, start: number, end: number, last: boolean): number {
+    const transport = this.transport;
+    let at = start;
+    while (at < end && !transport.blocked) {
+      const length = Math.min(end - at, stream.sendWindow, this.#sendWindow, H2_FRAME_BYTES);
+      if (length <= 0) return at;
+      const to = transport.reserve(FRAME_HEADER_BYTES + length);
+      const output = transport.buffer;
+      const ends = last && at + length === end;
+      const content = writeFrameHeader(output, to, length, FrameType.data, ends ? FrameFlag.endStream : 0, stream.id);
+      if (length < SHORT_COPY_BYTES) for (let i = 0; i < length; i++) output[content + i] = buffer[at + i] ?? 0;
+      else buffer.copy(output, content, at, at + length);
+      transport.commit(content + length);
+      stream.sendWindow -= length;
+      this.#sendWindow -= length;
+      at += length;
+    }
+    if (at < end) return at;
+    if (last) {
+      if (start === end) this.#sendEmptyEnd(stream);
+      this.endLocal(stream);
+    }
+    return at;
+  }
+
+  /** END_STREAM of its own needs neither window nor an unblocked transport. */
+  #sendEmptyEnd(stream: H2Stream): void {
+    const at = this.transport.reserve(FRAME_HEADER_BYTES);
+    this.transport.commit(
+      writeFrameHeader(this.transport.buffer, at, 0, FrameType.data, FrameFlag.endStream, stream.id),
+    );
+  }
+
+  sendTrailers(stream: H2Stream, fields: HeaderField[]): void {
+    stream.sendEnded = true;
+    if (stream.id === 0 || (stream.queue !== undefined && stream.queue.length > 0)) stream.trailersDue = fields;
+    else this.#writeTrailers(stream, fields);
+  }
+
+  #writeTrailers(stream: H2Stream, fields: HeaderField[]): void {
+    stream.trailersDue = undefined;
+    if (fields.length === 0) this.#sendEmptyEnd(stream);
+    else {
+      const at = this.reserveBlock(fieldsBytes(fields));
+      const from = this.encoder.begin(this.transport.buffer, at + FRAME_HEADER_BYTES);
+      this.commitBlock(at, writeFields(this.encoder, this.transport.buffer, from, fields), stream.id, true);
+    }
+    this.endLocal(stream);
+  }
+
+  /** Sends what waited while the stream had no id yet. */
+  protected sendHeld(stream: H2Stream): void {
+    if (stream.queue !== undefined && stream.queue.length > 0) {
+      this.#wake(stream);
+      this.#pump();
+    } else if (stream.trailersDue !== undefined) this.#writeTrailers(stream, stream.trailersDue);
+    else if (stream.sendEnded && !stream.localEnded) {
+      this.#sendEmptyEnd(stream);
+      this.endLocal(stream);
+    }
+  }
+
+  /** Puts a stream with queued bytes at the end of the line. */
+  #wake(stream: H2Stream): void {
+    if (stream.waiting || stream.id === 0 || stream.queue === undefined || stream.queue.length === 0) return;
+    stream.waiting = true;
+    if (this.#lastWaiting === undefined) this.#firstWaiting = stream;
+    else this.#lastWaiting.nextWaiting = stream;
+    this.#lastWaiting = stream;
+  }
+
+  /** Sends queued bytes, one frame per stream and turn, until all is sent or nothing more is taken. */
+  #pump(): void {
+    const transport = this.transport;
+    for (let stream = this.#firstWaiting; stream !== undefined && !transport.blocked; stream = this.#firstWaiting) {
+      const queue = stream.queue;
+      const queued = stream.closed || queue === undefined ? 0 : queue.length;
+      const length = Math.min(queued, stream.sendWindow, this.#sendWindow, H2_FRAME_BYTES);
+      // For want of connection window all wait; for want of its own only this one leaves the line.
+      if (length <= 0 && queued > 0 && this.#sendWindow <= 0) return;
+      this.#firstWaiting = stream.nextWaiting;
+      if (this.#firstWaiting === undefined) this.#lastWaiting = undefined;
+      stream.nextWaiting = undefined;
+      stream.waiting = false;
+      if (queue === undefined || length <= 0) continue;
+      const ends = length === queued && stream.sendEnded && stream.trailersDue === undefined;
+      const at = transport.reserve(FRAME_HEADER_BYTES + length);
+      const flags = ends ? FrameFlag.endStream : 0;
+      const content = writeFrameHeader(transport.buffer, at, length, FrameType.data, flags, stream.id);
+      transport.commit(content + queue.take(transport.buffer, content, length));
+      stream.sendWindow -= length;
+      this.#sendWindow -= length;
+      if (length < queued) this.#wake(stream);
+      else if (ends) this.endLocal(stream);
+      else if (stream.trailersDue !== undefined) this.#writeTrailers(stream, stream.trailersDue);
+      this.#creditFar(stream, length);
+    }
+  }
+
+  /** Tells the source of a stream's bytes that they have left. */
+  #creditFar(stream: H2Stream, bytes: number): void {
+    if (stream.far === undefined) stream.creditDue += bytes;
+    else stream.far.credit(bytes);
+  }
+
+  /** Room for a header block of fields whose sizes sum to `fieldBytes`; the block starts 9 bytes later. */
+  protected reserveBlock(fieldBytes: number): number {
+    const worst = this.encoder.worstCase(fieldBytes);
+    return this.transport.reserve(worst + continuationRoom(worst, H2_FRAME_BYTES));
+  }
+
+  protected commitBlock(at: number, end: number, streamId: number, endStream: boolean): void {
+    const to = frameHeaderBlock(this.transport.buffer, at, end, streamId, endStream, H2_FRAME_BYTES);
+    this.transport.commit(to);
+  }
+
+  /**
+   * Whether the peer would take offence at a list of that size, and not only at the message: then it must not be sent.
+   * A list that is merely over what the peer advertised is sent: its answer explains more than we could.
+   */
+  protected isBlockTooLarge(fieldBytes: number): boolean {
+    return fieldBytes > BLOCK_ALWAYS_TAKEN_BYTES && fieldBytes > this.peer.maxHeaderListSize;
+  }
+
+  sendKeepAlivePing(): void {
+    this.#sendPing(false, KEEP_ALIVE_PING, 0);
+  }
+
+  protected sendDrainPing(): void {
+    this.#sendPing(false, DRAIN_PING, 0);
+  }
+
+  #sendPing(ack: boolean, source: Buffer, from: number): void {
+    const at = this.#reserveControl(PING_BYTES);
+    this.transport.commit(writePing(this.transport.buffer, at, ack, source, from));
+  }
+
+  protected sendGoaway(lastId: number, code: H2Code, explanation: string): void {
+    const at = this.transport.reserve(goawayBytes(explanation));
+    this.transport.commit(writeGoaway(this.transport.buffer, at, lastId, code, explanation));
+  }
+
+  protected sendRstStream(streamId: number, code: number): void {
+    const at = this.#reserveControl(RST_STREAM_BYTES);
+    this.transport.commit(writeRstStream(this.transport.buffer, at, streamId, code));
+  }
+
+  #sendWindowUpdate(streamId: number, increment: number): void {
+    const at = this.#reserveControl(WINDOW_UPDATE_BYTES);
+    this.transport.commit(writeWindowUpdate(this.transport.buffer, at, streamId, increment));
+  }
+
+  #reserveControl(bytes: number): number {
+    this.noteAnswer(bytes);
+    return this.transport.reserve(bytes);
+  }
+
+  /** Counts bytes that the peer made us write. One that asks and does not read the answers is not listened to for a while. */
+  protected noteAnswer(bytes: number): void {
+    if (!this.transport.blocked || this.over) return;
+    this.#unsentFrames++;
+    this.#unsentBytes += bytes;
+    if (this.#unsentFrames < H2_UNSENT_CONTROL_FRAMES && this.#unsentBytes < H2_UNSENT_CONTROL_BYTES) return;
+    if (this.#unsentTimer !== undefined) return;
+    this.transport.pause();
+    this.#unsentTimer = this.#clock.after(H2_UNSENT_CONTROL_MS, () => {
+      this.transport.destroy(
+        new ProxyError("io", `${peerName(this.#side)} does not read what it asked for`, { side: this.#side }),
+      );
+    });
+  }
+
+  // ---- credit
+
+  creditFrom(stream: H2Stream, bytes: number): void {
+    // Never more than was delivered: windows must not grow by a mistake of some layer.
+    const given = Math.min(bytes, stream.uncredited);
+    stream.uncredited -= given;
+    if (this.over) return;
+    this.#giveConnection(given);
+    if (stream.closed || stream.remoteEnded) return;
+    const increment = stream.window?.give(given) ?? 0;
+    if (increment > 0) this.#sendWindowUpdate(stream.id, increment);
+  }
+
+  #giveConnection(bytes: number): void {
+    const increment = this.#window.give(bytes);
+    if (increment > 0) this.#sendWindowUpdate(0, increment);
+  }
+
+  /** What a stream that was reset had delivered will not be credited any more: it is passed on or dropped elsewhere. */
+  protected returnCredit(stream: H2Stream): void {
+    const bytes = stream.uncredited;
+    stream.uncredited = 0;
+    if (bytes > 0 && !this.over) this.#giveConnection(bytes);
+  }
+
+  #newWindow(): ReceiveWindow {
+    const size = this.settings.streamWindowBytes;
+    // Until our SETTINGS are acknowledged, the peer may still rely on the default.
+    const window = new ReceiveWindow(
+      this.#settingsAcked ? size : Math.max(size, WINDOW_DEFAULT),
+      Math.max(1, Math.floor(size * STREAM_CREDIT_SHARE)),
+    );
+    return window;
+  }
+
+  // ---- the life of streams
+
+  /** Our direction has ended on the wire. */
+  protected endLocal(stream: H2Stream): void {
+    stream.localEnded = true;
+    if (stream.remoteEnded) this.closeStream(stream);
+    else if (stream.resetAfterEnd !== undefined) this.#resetStream(stream, stream.resetAfterEnd);
+  }
+
+  protected closeStream(stream: H2Stream): void {
+    if (stream.closed) return;
+    stream.closed = true;
+    stream.queue = undefined;
+    stream.trailersDue = undefined;
+    this.streams.delete(stream.id);
+    this.onStreamClosed();
+  }
+
+  /** The exchange ends the stream. Its own `far` is not told: whoever calls reset does not get one back. */
+  resetFrom(stream: H2Stream, error: ProxyError): void {
+    if (stream.closed) this.returnCredit(stream);
+    else this.#resetStream(stream, h2CodeOf(error));
+  }
+
+  #resetStream(stream: H2Stream, code: number): void {
+    if (stream.id !== 0) {
+      this.sendRstStream(stream.id, code);
+      if (!stream.remoteEnded) this.#rememberReset(stream.id);
+    }
+    this.closeStream(stream);
+    this.returnCredit(stream);
+  }
+
+  /** Resets a stream that was never made, without blame: frames on it that follow are dropped. */
+  protected refuseStream(streamId: number, code: H2Code): void {
+    this.sendRstStream(streamId, code);
+    this.#rememberReset(streamId);
+  }
+
+  /** The peer broke a rule of one stream. `stream` is undefined if it is not or no longer open. */
+  protected streamError(streamId: number, stream: H2Stream | undefined, code: H2Code, problem: string): void {
+    this.refuseStream(streamId, code);
+    if (stream !== undefined) {
+      this.closeStream(stream);
+      this.returnCredit(stream);
+      const text = `malformed message from ${peerName(this.#side)}: ${problem}`;
+      stream.far?.reset(new ProxyError("bad_message", text, { h2Code: code, side: this.#side }));
+    }
+    if (!this.over && !this.abuse.streamError(this.lastReadMs)) {
+      this.fail(H2Code.enhanceYourCalm, "too many stream errors");
+    }
+  }
+
+  #rememberReset(streamId: number): void {
+    const ids = (this.#resetIds ??= new Set());
+    ids.add(streamId);
+    if (ids.size <= H2_RESET_STREAMS_REMEMBERED) return;
+    for (const oldest of ids) {
+      ids.delete(oldest);
+      break;
+    }
+  }
+
+  /** Whether we reset that stream lately: then frames on it are late, not wrong. */
+  protected wasReset(streamId: number): boolean {
+    return this.#resetIds !== undefined && this.#resetIds.has(streamId);
+  }
+
+  // ---- the end of the connection
+
+  /** The peer broke a rule of the connection: GOAWAY, then close. */
+  protected fail(code: H2Code, problem: string): void {
+    if (this.over) return;
+    this.sendGoaway(this.lastPeerId, code, problem);
+    const text = `HTTP/2 error of ${peerName(this.#side)}: ${problem} (${h2CodeName(code)})`;
+    this.giveUp(new ProxyError(this.#closeCode(), text, { h2Code: code, side: this.#side }));
+    this.endAndLinger();
+  }
+
+  onKeepAliveTimeout(): void {
+    const error = new ProxyError("io", `${peerName(this.#side)} does not answer PING`, { side: this.#side });
+    this.giveUp(error);
+    this.transport.destroy(error);
+  }
+
+  /** Finishes our direction and gives the peer a moment to take what was sent: a cut would destroy it on its way. */
+  protected endAndLinger(): void {
+    this.transport.end();
+    this.#lingerTimer ??= this.#clock.after(H2_CLOSE_LINGER_MS, () => this.transport.destroy());
+  }
+
+  /** Ends every exchange with `error`, once. Nothing is read afterwards. */
+  protected giveUp(error: ProxyError): void {
+    if (this.over) return;
+    this.over = true;
+    this.#reader.stop();
+    this.#keepAlive?.stop();
+    this.#firstWaiting = undefined;
+    this.#lastWaiting = undefined;
+    const streams = [...this.streams.values()];
+    this.streams.clear();
+    for (const stream of streams) {
+      stream.closed = true;
+      stream.queue = undefined;
+      stream.trailersDue = undefined;
+    }
+    for (const stream of streams) stream.far?.reset(error);
+    this.onOver(error);
+  }
+}
+
+/** Below this length a loop copies faster than a call into the runtime. */
+const SHORT_COPY_BYTES = 32;

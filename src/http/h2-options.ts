@@ -1,0 +1,86 @@
+import type { ProxyError } from "../errors/proxy-error.ts";
+import { systemClock, type Clock } from "../time/clock.ts";
+import { WINDOW_DEFAULT, WINDOW_MAX } from "../wire/http2/flow-window.ts";
+import {
+  H2_CONCURRENT_STREAMS,
+  H2_CONNECTION_WINDOW_BYTES,
+  H2_FIELDS_PER_BLOCK,
+  H2_FRAME_BYTES,
+  H2_HEADER_LIST_BYTES,
+  H2_STREAM_WINDOW_BYTES,
+} from "../wire/limits.ts";
+
+/** Asks a silent peer whether it lives. Equivalent: `KEEP_ALIVE_INTERVAL` and `KEEP_ALIVE_TIMEOUT` of the HTTP/2 variables. */
+export interface H2KeepAlive {
+  /** A PING leaves when nothing came for this long. */
+  readonly intervalMs: number;
+  /** Without any byte for this long after the PING, the connection is closed with `io`. */
+  readonly timeoutMs: number;
+  /** Whether to ask also while no stream is open. */
+  readonly whileIdle: boolean;
+}
+
+/** What both roles can be told. */
+export interface H2Options {
+  /** Bytes a peer may send on one stream before credit. Default LIM-12, 65,535. */
+  readonly streamWindowBytes?: number;
+  /** Bytes a peer may send on all streams before credit; at least 65,535. Default LIM-12, 1 MiB. */
+  readonly connectionWindowBytes?: number;
+  /** Largest frame payload that we take, 16,384 to 16,777,215. Default 16,384. */
+  readonly frameBytes?: number;
+  /** Largest header list that we take, RFC 9113 section 6.5.2 bytes. Default LIM-9, 65,536. */
+  readonly headerListBytes?: number;
+  /** Default: none. */
+  readonly keepAlive?: H2KeepAlive | undefined;
+  /** Default: the system's. */
+  readonly clock?: Clock;
+  /** Called once, when the transport is gone, with the reason if the close was not orderly. Every exchange has ended before. */
+  readonly onClose?: (error: ProxyError | undefined) => void;
+}
+
+export interface H2ServerOptions extends H2Options {
+  /** Streams a client may have open. Default LIM-11, 4,096. */
+  readonly maxConcurrentStreams?: number;
+}
+
+export interface H2ClientOptions extends H2Options {
+  /** Called once, when the server's first SETTINGS arrived: the connection is known to speak HTTP/2. */
+  readonly onReady?: () => void;
+  /** Called once, when no further call will be taken: GOAWAY, stream ids used up, `close`, or the connection is gone. */
+  readonly onRetire?: () => void;
+  /** Id of the first stream, odd. Default 1; tests start near the end. */
+  readonly firstStreamId?: number;
+}
+
+/** Options with their defaults filled in and put within the bounds of the protocol. */
+export interface H2Settings {
+  readonly streamWindowBytes: number;
+  readonly connectionWindowBytes: number;
+  readonly frameBytes: number;
+  readonly headerListBytes: number;
+  readonly fieldsPerBlock: number;
+  readonly maxConcurrentStreams: number;
+  readonly keepAlive: H2KeepAlive | undefined;
+  readonly clock: Clock;
+}
+
+export function h2Settings(options: H2ServerOptions): H2Settings {
+  return {
+    streamWindowBytes: between(1, options.streamWindowBytes ?? H2_STREAM_WINDOW_BYTES, WINDOW_MAX),
+    connectionWindowBytes: between(
+      WINDOW_DEFAULT,
+      options.connectionWindowBytes ?? H2_CONNECTION_WINDOW_BYTES,
+      WINDOW_MAX,
+    ),
+    frameBytes: between(H2_FRAME_BYTES, options.frameBytes ?? H2_FRAME_BYTES, 0xff_ffff),
+    headerListBytes: options.headerListBytes ?? H2_HEADER_LIST_BYTES,
+    fieldsPerBlock: H2_FIELDS_PER_BLOCK,
+    maxConcurrentStreams: options.maxConcurrentStreams ?? H2_CONCURRENT_STREAMS,
+    keepAlive: options.keepAlive,
+    clock: options.clock ?? systemClock,
+  };
+}
+
+function between(low: number, value: number, high: number): number {
+  return Math.min(high, Math.max(low, value));
+}

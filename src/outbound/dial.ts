@@ -1,0 +1,138 @@
+import { parseAddr, type NameAddr } from "../addr/name-addr.ts";
+import { isLoopback, type Ip } from "../addr/ip.ts";
+import { formatSocketAddr, type SocketAddr } from "../addr/socket-addr.ts";
+import { ProxyError } from "../errors/proxy-error.ts";
+import type { Families } from "../metrics/families.ts";
+import { outboundDialledLabels, tlsHandshakeLabels, type OutboundEndpoint } from "../metrics/labels.ts";
+import type { Endpoint, EndpointMetadata } from "../policy/endpoint.ts";
+import type { Clock } from "../time/clock.ts";
+import type { Originator } from "../tls/originate.ts";
+import { TRANSPORT_HEADER_ALPN } from "../tls/parameters.ts";
+import type { ClientTls } from "../tls/status.ts";
+import { connectTcp } from "../transport/connect.ts";
+import type { SocketTransport } from "../transport/socket-transport.ts";
+import type { TransportMetrics } from "../transport/transport-metrics.ts";
+import { encodeTransportHeader, type SessionProtocol } from "../wire/transport-header.ts";
+
+/** What travels on a connection, as the transport header tells it. */
+export type Session = SessionProtocol | undefined;
+
+export interface DialerOptions {
+  readonly clock: Clock;
+  readonly originator: Originator;
+  readonly connectTimeoutMs: number;
+  readonly keepAliveMs: number | undefined;
+  readonly userTimeoutMs: number | undefined;
+  /** Addresses of this very workload: spoken to in clear text, as if they were not meshed. */
+  readonly localIps: readonly Ip[];
+  readonly allowLoopback: boolean;
+  readonly families: Families;
+  readonly transportMetrics: TransportMetrics;
+}
+
+type MeshIdentity = Extract<EndpointMetadata["identity"], { kind: "mesh" }>;
+
+/** Connects to endpoints as their metadata asks: mutual TLS, the peer's inbound port, the transport header. */
+export class Dialer {
+  readonly #options: DialerOptions;
+  readonly #localIps: ReadonlySet<string>;
+
+  constructor(options: DialerOptions) {
+    this.#options = options;
+    this.#localIps = new Set(options.localIps.map((ip) => ip.text));
+  }
+
+  isLocal(addr: SocketAddr): boolean {
+    return this.#localIps.has(addr.ip.text);
+  }
+
+  /** How a connection to the endpoint is secured: a label of its metrics, and no guess. */
+  tlsOf(endpoint: Endpoint): ClientTls {
+    const { identity } = endpoint.metadata;
+    if (this.isLocal(endpoint.addr)) return { kind: "none", reason: "loopback" };
+    if (identity.kind !== "mesh") return { kind: "none", reason: "not_provided_by_service_discovery" };
+    return { kind: "established", serverId: identity.serverId, serverName: identity.serverName };
+  }
+
+  /**
+   * @param at how the connection is counted.
+   * @throws ProxyError: `io`, `connect_timeout`, `tls_identity`, `canceled`.
+   */
+  async dial(
+    endpoint: Endpoint,
+    session: Session,
+    at: OutboundEndpoint,
+    signal?: AbortSignal,
+  ): Promise<SocketTransport> {
+    const { addr, metadata } = endpoint;
+    if (!this.#options.allowLoopback && isLoopback(addr.ip)) {
+      const text =
+        "connection refused: the outbound proxy does not initiate connections on the loopback interface";
+      throw new ProxyError("io", `endpoint ${formatSocketAddr(addr)}: ${text}`);
+    }
+    const local = this.isLocal(addr);
+    // An identity that nobody can check must never become clear text.
+    if (metadata.identity.kind === "invalid" && !local) {
+      throw new ProxyError(
+        "tls_identity",
+        `endpoint ${formatSocketAddr(addr)}: ${metadata.identity.problem}`,
+      );
+    }
+    const transport =
+      metadata.identity.kind === "mesh" && !local
+        ? await this.#dialMesh(endpoint, metadata.identity, session, signal)
+        : await connectTcp(addr, this.#tcpOptions(signal));
+    this.#options.transportMetrics.track(transport, outboundDialledLabels(at));
+    return transport;
+  }
+
+  async #dialMesh(
+    { addr, metadata }: Endpoint,
+    { serverId, serverName }: MeshIdentity,
+    session: Session,
+    signal: AbortSignal | undefined,
+  ): Promise<SocketTransport> {
+    const { taggedTransportPort, authorityOverride, protocolHint } = metadata;
+    const mayNeedHeader = taggedTransportPort !== undefined || authorityOverride !== undefined;
+    const connection = await this.#options.originator.originate(
+      {
+        addr: { ip: addr.ip, port: taggedTransportPort ?? addr.port },
+        serverId,
+        serverName,
+        alpn: mayNeedHeader ? TRANSPORT_HEADER_ALPN : undefined,
+      },
+      signal,
+    );
+    const { transport, alpn, group, version } = connection;
+    const labels = tlsHandshakeLabels("outbound", group ?? "", version);
+    this.#options.families.outriggerTlsHandshakesTotal.cell(labels).value++;
+    // A peer that did not agree to the header would take it for application bytes.
+    if (alpn === TRANSPORT_HEADER_ALPN) {
+      const named = namedTarget(authorityOverride);
+      const header = encodeTransportHeader({
+        port: named?.port ?? addr.port,
+        name: named?.name,
+        session: protocolHint === "opaque" ? undefined : session,
+      });
+      transport.write(header, 0, header.length);
+    }
+    return transport;
+  }
+
+  #tcpOptions(signal: AbortSignal | undefined) {
+    const { connectTimeoutMs, keepAliveMs, userTimeoutMs } = this.#options;
+    return {
+      timeoutMs: connectTimeoutMs,
+      keepAliveMs,
+      userTimeoutMs,
+      ...(signal === undefined ? {} : { signal }),
+    };
+  }
+}
+
+/** The target a gateway is told: only an override with an explicit port and a name that can be looked up. */
+function namedTarget(override: string | undefined): NameAddr | undefined {
+  if (override === undefined) return undefined;
+  const addr = parseAddr(override);
+  return addr.ok && addr.value.kind === "name" ? addr.value.name : undefined;
+}

@@ -1,0 +1,99 @@
+import { cidrContains, type Cidr } from "../addr/cidr.ts";
+import { hasDnsSuffix } from "../addr/dns-name.ts";
+import type { Addr } from "../addr/name-addr.ts";
+import type { ControlPlane } from "../control/control-plane.ts";
+import { ProxyError } from "../errors/proxy-error.ts";
+import type { ClientPolicy, Profile } from "../policy/client-policy.ts";
+import { synthesizeBalance, synthesizeForward, unknownEndpoint } from "../policy/synthesize.ts";
+import { mapWatch } from "../watch/map-watch.ts";
+import { WatchCell, type Watch } from "../watch/watch.ts";
+import { formatTarget, type Target } from "./target.ts";
+
+/** What the control plane says about a target; both parts go on following it. */
+export interface Discovered {
+  readonly policy: Watch<ClientPolicy>;
+  readonly profile: Watch<Profile> | undefined;
+}
+
+export interface DiscoverOptions {
+  /** Names whose profiles are asked for. */
+  readonly profileSuffixes: readonly string[];
+  /** Addresses whose profiles are asked for. */
+  readonly profileNetworks: readonly Cidr[];
+  readonly detectTimeoutMs: number;
+}
+
+/**
+ * Looks a target up: profile and policy in parallel, and waits for both.
+ *
+ * There is no limit on the wait: while the control plane is away, whoever dials an unknown destination waits until it
+ * gives up itself. Where the control plane has no policy, one is made up from the profile or from the address.
+ *
+ * @throws ProxyError if the target can never be reached by what the control plane says.
+ *
+ * Source: linkerd2-proxy, linkerd/app/outbound/src/{discover,sidecar,ingress}.rs.
+ */
+export async function discover(
+  control: ControlPlane,
+  target: Target,
+  options: DiscoverOptions,
+  signal: AbortSignal,
+): Promise<Discovered> {
+  const addr = addrOf(target);
+  const [profile, lookup] = await Promise.all([
+    mayHaveProfile(target, options) ? control.watchProfile(addr, signal) : undefined,
+    control.watchOutboundPolicy(addr, signal),
+  ]);
+  switch (lookup.kind) {
+    case "found":
+      return { policy: lookup.watch, profile };
+    case "failed":
+      throw lookup.error;
+    case "not_found":
+      return { policy: synthesize(target, profile, options.detectTimeoutMs, signal), profile };
+    default:
+      return lookup satisfies never;
+  }
+}
+
+function addrOf(target: Target): Addr {
+  return target.kind === "addr"
+    ? { kind: "socket", socket: target.addr }
+    : { kind: "name", name: target.name };
+}
+
+function mayHaveProfile(target: Target, options: DiscoverOptions): boolean {
+  if (target.kind === "addr") return options.profileNetworks.some((net) => cidrContains(net, target.addr.ip));
+  return options.profileSuffixes.some((suffix) => hasDnsSuffix(target.name.name, suffix));
+}
+
+function synthesize(
+  target: Target,
+  profile: Watch<Profile> | undefined,
+  detectTimeoutMs: number,
+  signal: AbortSignal,
+): Watch<ClientPolicy> {
+  if (target.kind === "addr") {
+    const toTarget = unknownEndpoint(target.addr);
+    if (profile === undefined) return new WatchCell(synthesizeForward("fallback", toTarget, detectTimeoutMs));
+    return mapWatch(profile, signal, ({ endpoint }) =>
+      synthesizeForward("endpoint", endpoint ?? toTarget, detectTimeoutMs),
+    );
+  }
+  const unknown = new ProxyError(
+    "unexpected",
+    `${formatTarget(target)}: the control plane does not know this name`,
+  );
+  if (profile === undefined) throw unknown;
+  const first = profilePolicy(profile.value, detectTimeoutMs);
+  if (first === undefined) throw unknown;
+  // A profile that stops naming anything leaves what it named before in force.
+  let latest = first;
+  return mapWatch(profile, signal, (value) => (latest = profilePolicy(value, detectTimeoutMs) ?? latest));
+}
+
+function profilePolicy({ endpoint, logical }: Profile, detectTimeoutMs: number): ClientPolicy | undefined {
+  if (endpoint !== undefined) return synthesizeForward("endpoint", endpoint, detectTimeoutMs);
+  if (logical !== undefined) return synthesizeBalance("profile", logical, detectTimeoutMs);
+  return undefined;
+}

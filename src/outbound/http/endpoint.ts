@@ -1,0 +1,231 @@
+import { formatSocketAddr } from "../../addr/socket-addr.ts";
+import { PeakEwma } from "../../balance/peak-ewma.ts";
+import type { ProxyError } from "../../errors/proxy-error.ts";
+import { L5D_PROXY_CONNECTION, L5D_PROXY_ERROR, L5D_REQUIRE_ID } from "../../headers.ts";
+import { ReconnectingH2 } from "../../http/client/reconnecting-h2.ts";
+import { CountedExchange, EndpointMetrics } from "../../http/endpoint-metrics.ts";
+import type { H2Options } from "../../http/h2-options.ts";
+import type { HttpService, RequestHead, ResponseHead, ResponseSink, Sink } from "../../http/message.ts";
+import { OrigProtoUpgrade } from "../../http/orig-proto.ts";
+import { Http1Pool } from "../../http/pool.ts";
+import { RescueService } from "../../http/respond.ts";
+import type { Log } from "../../log/log.ts";
+import type { Families } from "../../metrics/families.ts";
+import { outboundEndpointLabels, type OutboundEndpoint } from "../../metrics/labels.ts";
+import type { LoadParams } from "../../policy/client-policy.ts";
+import type { Endpoint } from "../../policy/endpoint.ts";
+import type { BackoffParams } from "../../time/backoff.ts";
+import type { Clock } from "../../time/clock.ts";
+import { headerName, removeFields, type HeaderField } from "../../wire/header-field.ts";
+import type { Dialer } from "../dial.ts";
+import { CLIENT_RESCUE, ORIG_PROTO_RESCUE } from "../rescue.ts";
+import type { HttpEndpoint } from "./balancer.ts";
+
+export interface EndpointContext {
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly log: Log;
+  readonly families: Families;
+  readonly dialer: Dialer;
+  readonly backoff: BackoffParams;
+  readonly http2: H2Options;
+  readonly maxIdleHttp1: number;
+  readonly http1IdleTimeoutMs: number;
+  /** Whether responses of our own tell why. */
+  readonly informationalHeaders: boolean;
+}
+
+/** What an endpoint stack is built for. */
+export interface EndpointTarget {
+  readonly endpoint: Endpoint;
+  /** What the application speaks. */
+  readonly version: 1 | 2;
+  readonly load: LoadParams;
+  /** `name:port` of the balancer, for metrics; undefined for a single endpoint. */
+  readonly authority: OutboundEndpoint["authority"];
+}
+
+/**
+ * One endpoint of an HTTP backend. From the outside in: what is measured, what becomes of its failures, which headers
+ * of the proxies stay with the proxies, and the client.
+ *
+ * Which client: HTTP/2 requests, and HTTP/1 requests to a peer that takes them over HTTP/2, share one connection that is
+ * made eagerly; until it stands the endpoint is not ready. Other HTTP/1 endpoints are always ready and connect per
+ * request. Upgrades and CONNECT always travel as HTTP/1.
+ *
+ * Source: linkerd2-proxy, linkerd/app/outbound/src/http/endpoint.rs.
+ */
+export class EndpointStack implements HttpEndpoint {
+  readonly #metrics: EndpointMetrics;
+  readonly #load: PeakEwma;
+  readonly #clock: Clock;
+  readonly #h2: ReconnectingH2 | undefined;
+  readonly #http1: Http1Pool | undefined;
+  readonly #service: HttpService;
+
+  constructor(target: EndpointTarget, context: EndpointContext, readinessChanged: () => void) {
+    const { endpoint, version, load, authority } = target;
+    const { clock, dialer, random } = context;
+    this.#clock = clock;
+    const at: OutboundEndpoint = {
+      authority,
+      addr: endpoint.addr,
+      tls: dialer.tlsOf(endpoint),
+      labels: endpoint.metadata.labels,
+    };
+    this.#metrics = new EndpointMetrics(context.families, outboundEndpointLabels(at), () => clock.nowMs());
+    this.#load = new PeakEwma(load.defaultRttMs, load.decayMs, clock.nowMs());
+    const local = dialer.isLocal(endpoint.addr);
+    const overHttp2 = version === 2 || (endpoint.metadata.protocolHint === "h2" && !local);
+    const name = formatSocketAddr(endpoint.addr);
+    this.#h2 = overHttp2
+      ? new ReconnectingH2({
+          clock,
+          random,
+          backoff: context.backoff,
+          http2: http2Options(context.http2, endpoint),
+          connect: (signal) => dialer.dial(endpoint, "http2", at, signal),
+          onReadiness: readinessChanged,
+          onConnectError: (error) =>
+            context.log.warn("Failed to connect", { "endpoint.addr": name, error: error.message }),
+        })
+      : undefined;
+    this.#http1 =
+      version === 1
+        ? new Http1Pool({
+            clock,
+            maxIdle: context.maxIdleHttp1,
+            idleTimeoutMs: context.http1IdleTimeoutMs,
+            connect: (signal) => dialer.dial(endpoint, "http1", at, signal),
+          })
+        : undefined;
+    const client = clientFor(this.#h2, this.#http1);
+    this.#service = new RescueService(new ProxyHeaders(client, `endpoint ${name}`), {
+      table: version === 1 && overHttp2 ? ORIG_PROTO_RESCUE : CLIENT_RESCUE,
+      outermost: false,
+      informationalHeaders: context.informationalHeaders,
+      onError: (error) =>
+        context.log.debug("Request failed", { "endpoint.addr": name, error: error.message }),
+    });
+    this.#h2?.start();
+  }
+
+  get ready(): boolean {
+    return this.#h2 === undefined || this.#h2.ready;
+  }
+
+  load(nowMs: number): number {
+    return this.#load.load(nowMs);
+  }
+
+  call(head: RequestHead, last: boolean, response: ResponseSink): Sink {
+    return new BalancedExchange(this.#metrics, this.#load, this.#clock, head, response).start(
+      this.#service,
+      head,
+      last,
+    );
+  }
+
+  close(): void {
+    this.#h2?.close();
+    this.#http1?.close();
+    this.#metrics.close();
+  }
+}
+
+/** Discovery may set the HTTP/2 parameters of an endpoint; groups it leaves out stay as they are configured. */
+function http2Options(own: H2Options, { metadata: { http2 } }: Endpoint): H2Options {
+  if (http2 === undefined) return own;
+  const { flowControl, keepAlive, maxFrameSize } = http2;
+  return {
+    ...own,
+    ...(flowControl?.kind === "fixed"
+      ? { streamWindowBytes: flowControl.streamWindow, connectionWindowBytes: flowControl.connectionWindow }
+      : {}),
+    ...(keepAlive === undefined ? {} : { keepAlive }),
+    ...(maxFrameSize === undefined ? {} : { frameBytes: maxFrameSize }),
+  };
+}
+
+function clientFor(h2: ReconnectingH2 | undefined, http1: Http1Pool | undefined): HttpService {
+  if (h2 === undefined) {
+    if (http1 === undefined) throw new Error("an endpoint needs a client");
+    return http1;
+  }
+  return http1 === undefined ? h2 : new OrigProtoUpgrade(h2, http1);
+}
+
+/** Counts an exchange and measures the load it puts on its endpoint. */
+class BalancedExchange extends CountedExchange {
+  readonly #load: PeakEwma;
+  readonly #clock: Clock;
+  readonly #sentAtMs: number;
+
+  constructor(
+    metrics: EndpointMetrics,
+    load: PeakEwma,
+    clock: Clock,
+    head: RequestHead,
+    response: ResponseSink,
+  ) {
+    super(metrics, head, response);
+    this.#load = load;
+    this.#clock = clock;
+    this.#sentAtMs = clock.nowMs();
+    load.begin();
+  }
+
+  /** The first byte of the response ends the measurement: what streams on for hours says nothing about latency. */
+  protected override onFirstByte(): void {
+    super.onFirstByte();
+    this.#load.end(this.#sentAtMs, this.#clock.nowMs(), undefined);
+  }
+}
+
+/** Keeps headers that proxies tell each other from the application, and names the endpoint in what goes wrong. */
+class ProxyHeaders implements HttpService {
+  readonly #inner: HttpService;
+  readonly #name: string;
+
+  constructor(inner: HttpService, name: string) {
+    this.#inner = inner;
+    this.#name = name;
+  }
+
+  call(head: RequestHead, last: boolean, response: ResponseSink): Sink {
+    removeFields(head.fields, REQUIRE_ID);
+    return this.#inner.call(head, last, new ProxyHeadersSink(this.#name, response));
+  }
+}
+
+class ProxyHeadersSink implements ResponseSink {
+  readonly #name: string;
+  readonly #response: ResponseSink;
+
+  constructor(name: string, response: ResponseSink) {
+    this.#name = name;
+    this.#response = response;
+  }
+
+  head(head: ResponseHead, last: boolean): void {
+    removeFields(head.fields, PROXY_ERROR);
+    removeFields(head.fields, PROXY_CONNECTION);
+    this.#response.head(head, last);
+  }
+  data(buffer: Buffer, start: number, end: number, last: boolean): void {
+    this.#response.data(buffer, start, end, last);
+  }
+  trailers(fields: HeaderField[]): void {
+    this.#response.trailers(fields);
+  }
+  reset(error: ProxyError): void {
+    this.#response.reset(error.within(this.#name));
+  }
+  credit(bytes: number): void {
+    this.#response.credit(bytes);
+  }
+}
+
+const REQUIRE_ID = headerName(L5D_REQUIRE_ID);
+const PROXY_ERROR = headerName(L5D_PROXY_ERROR);
+const PROXY_CONNECTION = headerName(L5D_PROXY_CONNECTION);

@@ -1,0 +1,189 @@
+import { Distributor, type Weighted } from "../../balance/distribution.ts";
+import { ProxyError } from "../../errors/proxy-error.ts";
+import {
+  DiscardSink,
+  type HttpService,
+  type RequestHead,
+  type ResponseHead,
+  type ResponseSink,
+  type Sink,
+} from "../../http/message.ts";
+import { ObservedExchange } from "../../http/observed-exchange.ts";
+import { applyRequestFilters, applyResponseFilters, changesResponse } from "../../policy/apply-filters.ts";
+import type { ClientRule, Distribution, FailureAccrual, RouteBackend } from "../../policy/client-policy.ts";
+import type { Filter } from "../../policy/filter.ts";
+import { formatMeta, type Meta } from "../../policy/meta.ts";
+import type { HeaderField } from "../../wire/header-field.ts";
+import type { BackendCache, HttpBackend } from "./backend-cache.ts";
+import type { RouteMetrics, RouteMetricsFactory } from "./route-metrics.ts";
+
+/** What all routes of a proxy share. */
+export interface RouteStackContext {
+  readonly random: () => number;
+  readonly metrics: RouteMetricsFactory;
+}
+
+/** The route that a stack is built for. */
+export interface RouteTarget {
+  /** What the application addressed, for messages. */
+  readonly logical: string;
+  readonly parent: Meta;
+  readonly route: Meta;
+  readonly rule: ClientRule<unknown, unknown>;
+  readonly prefixLength: number | undefined;
+  readonly isGrpc: boolean;
+  readonly failureAccrual: FailureAccrual | undefined;
+}
+
+interface Arm {
+  readonly backend: HttpBackend;
+  readonly filters: readonly Filter[];
+}
+
+/**
+ * One rule of a route: its filters, then one of its backends.
+ *
+ * Retries and timeouts belong here, outside of the filters: each attempt starts from the pristine request.
+ *
+ * Source: linkerd2-proxy, linkerd/app/outbound/src/http/logical/policy/route.rs.
+ */
+export class RouteStack implements HttpService {
+  readonly #target: RouteTarget;
+  readonly #prefix: string;
+  readonly #filters: readonly Filter[];
+  readonly #random: () => number;
+  readonly #distributor: Distributor<Arm>;
+  readonly #metrics: RouteMetrics;
+  readonly #send: HttpService;
+
+  constructor(target: RouteTarget, backends: BackendCache, context: RouteStackContext) {
+    this.#target = target;
+    this.#prefix = `logical service ${target.logical}: route ${formatMeta(target.route)}`;
+    this.#filters = target.rule.filters;
+    this.#random = context.random;
+    this.#distributor = distributor(target.rule.distribution, backends);
+    this.#metrics = context.metrics.forRoute(target.parent, target.route, target.isGrpc);
+    this.#send = { call: (head, last, response) => this.#dispatch(head, last, response) };
+  }
+
+  call(head: RequestHead, last: boolean, response: ResponseSink): Sink {
+    return new RoutedExchange(this.#metrics, this.#prefix, head, response).start(this.#send, head, last);
+  }
+
+  close(): void {
+    this.#metrics.close();
+  }
+
+  #dispatch(head: RequestHead, last: boolean, response: ResponseSink): Sink {
+    if (this.#filters.length > 0) {
+      const answered = this.#answer(this.#filters, head, response);
+      if (answered !== undefined) return answered;
+    }
+    const arm = this.#distributor.pick(isAvailable, this.#random);
+    if (arm === undefined) {
+      response.reset(new ProxyError("loadshed", "service unavailable", { side: "proxy" }));
+      return new DiscardSink(response);
+    }
+    const { backend, filters } = arm;
+    if (filters.length > 0) {
+      const answered = this.#answer(filters, head, response);
+      if (answered !== undefined) return answered;
+    }
+    let inner = response;
+    if (changesResponse(filters)) inner = new ResponseFilterSink(filters, inner);
+    if (changesResponse(this.#filters)) inner = new ResponseFilterSink(this.#filters, inner);
+    return backend.call(head, last, inner);
+  }
+
+  /** Applies filters; a request that one of them answers goes no further. */
+  #answer(filters: readonly Filter[], head: RequestHead, response: ResponseSink): Sink | undefined {
+    const error = applyRequestFilters(filters, head, this.#target.prefixLength, this.#random);
+    if (error === undefined) return undefined;
+    response.reset(error);
+    return new DiscardSink(response);
+  }
+}
+
+function isAvailable(arm: Arm): boolean {
+  return arm.backend.available;
+}
+
+function distributor(distribution: Distribution, backends: BackendCache): Distributor<Arm> {
+  const arm = ({ backend, filters }: RouteBackend): Arm => ({ backend: backends.get(backend), filters });
+  switch (distribution.kind) {
+    case "empty":
+      return new Distributor<Arm>("first_available", []);
+    case "first_available": {
+      const arms: Weighted<Arm>[] = distribution.backends.map((b) => ({ item: arm(b), weight: 1 }));
+      return new Distributor("first_available", arms);
+    }
+    case "random_available": {
+      const arms: Weighted<Arm>[] = distribution.backends.map((b) => ({ item: arm(b), weight: b.weight }));
+      return new Distributor("random_available", arms);
+    }
+    default:
+      return distribution satisfies never;
+  }
+}
+
+/** Measures an exchange for its route, and names the route in what goes wrong within. */
+class RoutedExchange extends ObservedExchange {
+  readonly #metrics: RouteMetrics;
+  readonly #prefix: string;
+  readonly #startedAtMs: number;
+  #status = 0;
+  #grpcStatus: string | undefined = undefined;
+
+  constructor(metrics: RouteMetrics, prefix: string, head: RequestHead, response: ResponseSink) {
+    super(response);
+    this.#metrics = metrics;
+    this.#prefix = prefix;
+    this.#startedAtMs = head.startedAtMs;
+  }
+
+  override reset(error: ProxyError): void {
+    // What a filter answers is told to the client word for word.
+    const verbatim = error.code === "redirected" || error.code === "injected_failure";
+    super.reset(verbatim ? error : error.within(this.#prefix));
+  }
+
+  protected override onHead(head: ResponseHead): void {
+    this.#status = head.status;
+    if (this.#metrics.isGrpc) this.#grpcStatus = this.#metrics.grpcStatusOf(head.fields);
+  }
+  protected override onFirstByte(): void {}
+  protected override onTrailers(fields: readonly HeaderField[]): void {
+    if (this.#metrics.isGrpc) this.#grpcStatus = this.#metrics.grpcStatusOf(fields) ?? this.#grpcStatus;
+  }
+  protected override onEnd(error: ProxyError | undefined, canceled: boolean): void {
+    this.#metrics.count(this.#startedAtMs, this.#status, this.#grpcStatus, error, canceled);
+  }
+}
+
+/** Applies response header modifiers on the way back. */
+class ResponseFilterSink implements ResponseSink {
+  readonly #filters: readonly Filter[];
+  readonly #response: ResponseSink;
+
+  constructor(filters: readonly Filter[], response: ResponseSink) {
+    this.#filters = filters;
+    this.#response = response;
+  }
+
+  head(head: ResponseHead, last: boolean): void {
+    applyResponseFilters(this.#filters, head.fields);
+    this.#response.head(head, last);
+  }
+  data(buffer: Buffer, start: number, end: number, last: boolean): void {
+    this.#response.data(buffer, start, end, last);
+  }
+  trailers(fields: HeaderField[]): void {
+    this.#response.trailers(fields);
+  }
+  reset(error: ProxyError): void {
+    this.#response.reset(error);
+  }
+  credit(bytes: number): void {
+    this.#response.credit(bytes);
+  }
+}

@@ -1,0 +1,91 @@
+import type { Socket } from "node:net";
+
+/** The system calls on sockets for which Node has no interface. `fd` must be an open descriptor of this process. */
+export interface Libc {
+  /** Fills `value`; returns 0, or the errno. */
+  getsockopt(fd: number, level: number, name: number, value: Buffer): number;
+  /** Sets an integer option; returns 0, or the errno. */
+  setsockopt(fd: number, level: number, name: number, value: number): number;
+}
+
+/** The C library, or why it cannot be called. */
+export type LibcState =
+  | { readonly kind: "available"; readonly libc: Libc }
+  | { readonly kind: "missing"; readonly reason: string };
+
+/** The part of `node:ffi` used here. */
+type Ffi = Pick<typeof import("node:ffi"), "dlopen" | "getInt32">;
+
+let state: LibcState | undefined;
+
+/** Loads the C library on first use. Its absence (another platform, a runtime without `node:ffi`) is a reason, not an error. */
+export function loadLibc(): LibcState {
+  state ??= openLibc();
+  return state;
+}
+
+function openLibc(): LibcState {
+  if (process.platform !== "linux")
+    return missing(`socket options are known for Linux, not for ${process.platform}`);
+  let ffi: Ffi | undefined;
+  try {
+    // A runtime that lacks the module, or has it switched off, gives undefined or throws.
+    ffi = process.getBuiltinModule("node:ffi") as Ffi | undefined;
+  } catch (error) {
+    return missing(error instanceof Error ? error.message : String(error));
+  }
+  if (ffi === undefined) return missing(`this runtime (Node ${process.versions.node}) has no node:ffi`);
+  try {
+    return { kind: "available", libc: bindLibc(ffi) };
+  } catch (error) {
+    return missing(
+      `the C library cannot be opened: ${error instanceof Error ? error.message : String(error)}`,
+    );
+  }
+}
+
+function missing(reason: string): LibcState {
+  return { kind: "missing", reason };
+}
+
+function bindLibc(ffi: Ffi): Libc {
+  // The process itself is linked with the C library: null opens what is already there.
+  const { functions } = ffi.dlopen(null, {
+    getsockopt: { return: "i32", arguments: ["i32", "i32", "i32", "pointer", "pointer"] },
+    setsockopt: { return: "i32", arguments: ["i32", "i32", "i32", "pointer", "u32"] },
+    __errno_location: { return: "pointer", arguments: [] },
+  });
+  const length = Buffer.alloc(4);
+  const integer = Buffer.alloc(4);
+  // Valid until the next system call of this thread, which is none of ours: both calls follow each other directly.
+  const errno = (): number => ffi.getInt32(functions.__errno_location());
+  return {
+    getsockopt(fd, level, name, value) {
+      writeHostInt32(length, value.length);
+      return functions.getsockopt(fd, level, name, value, length) === 0 ? 0 : errno();
+    },
+    setsockopt(fd, level, name, value) {
+      writeHostInt32(integer, value);
+      return functions.setsockopt(fd, level, name, integer, integer.length) === 0 ? 0 : errno();
+    },
+  };
+}
+
+const littleEndian = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
+
+function writeHostInt32(to: Buffer, value: number): void {
+  if (littleEndian) to.writeInt32LE(value);
+  else to.writeInt32BE(value);
+}
+
+/** Reads what the kernel wrote as a 16-bit integer of its own byte order. */
+export function readHostUint16(from: Buffer, at: number): number {
+  return littleEndian ? from.readUInt16LE(at) : from.readUInt16BE(at);
+}
+
+/** The descriptor of a socket or server; undefined once it is closed. */
+export function descriptorOf(holder: Socket | import("node:net").Server): number | undefined {
+  // Node has had `_handle.fd` on POSIX systems for ever but does not document it: checked before it is used.
+  const handle = (holder as { _handle?: { fd?: unknown } | null })._handle;
+  return typeof handle?.fd === "number" && handle.fd >= 0 ? handle.fd : undefined;
+}
