@@ -12,14 +12,23 @@ export interface Cidr {
 export function parseCidr(text: string): Parsed<Cidr> {
   const slash = text.indexOf("/");
   if (slash < 0) return unparsed(`"${text}" has no /prefix`);
-  const ip = parseIp(text.slice(0, slash));
+  const address = text.slice(0, slash);
+  const ip = parseIp(address);
   if (!ip.ok) return ip;
   const digits = text.slice(slash + 1);
-  const prefix = Number(digits);
-  if (!/^[0-9]{1,3}$/.test(digits) || prefix > ip.value.bytes.length * 8) {
-    return unparsed(`"${text}" has no valid prefix length`);
+  if (!/^[0-9]{1,3}$/.test(digits)) return unparsed(`"${text}" has no valid prefix length`);
+  return cidrOf(ip.value, Number(digits), address.includes(":") ? 128 : 32);
+}
+
+/** @param width bits of the address as written, to which `prefix` refers. */
+function cidrOf(ip: Ip, prefix: number, width: number): Parsed<Cidr> {
+  const bits = ip.bytes.length * 8;
+  // An IPv4-mapped address was unwrapped: the bits of its wrapping do not count, and a block wider than them is none.
+  const own = prefix - (width - bits);
+  if (prefix > width || own < 0) {
+    return unparsed(`${ip.text} has no valid prefix length: ${prefix}`);
   }
-  return parsed({ ip: ip.value, prefix });
+  return parsed({ ip, prefix: own });
 }
 
 /** Whether `ip` lies in the block. Blocks of one IP version never contain addresses of the other. */

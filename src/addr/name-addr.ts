@@ -40,6 +40,7 @@ export function splitHostPort(text: string): Parsed<{ host: string; portText: st
     const close = text.indexOf("]");
     if (close < 0) return unparsed(`"${text}" has an unclosed bracket`);
     const rest = text.slice(close + 1);
+    if (!text.slice(1, close).includes(":")) return unparsed(`"${text}": brackets are for IPv6 addresses`);
     if (rest !== "" && !rest.startsWith(":")) return unparsed(`"${text}" has text after the bracket`);
     return parsed({ host: text.slice(1, close), portText: rest === "" ? undefined : rest.slice(1) });
   }

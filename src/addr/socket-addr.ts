@@ -15,7 +15,9 @@ export function parseSocketAddr(text: string): Parsed<SocketAddr> {
   let host = text.slice(0, colon);
   const bracketed = host.startsWith("[") && host.endsWith("]");
   if (bracketed) host = host.slice(1, -1);
-  else if (host.includes(":")) return unparsed(`"${text}": write an IPv6 address as [address]:port`);
+  if (host.includes(":") !== bracketed) {
+    return unparsed(`"${text}": write an IPv6 address, and no other, as [address]:port`);
+  }
   const ip = parseIp(host);
   if (!ip.ok) return unparsed(`"${text}": host is not an IP address`);
   const port = parsePort(text.slice(colon + 1));

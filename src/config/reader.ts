@@ -57,7 +57,7 @@ export class Reader {
 
   invalid(variable: Variable<unknown>, problem: string, expected = variable.grammar.expected): void {
     const shown = JSON.stringify(shorten(this.#strings(variable.name) ?? ""));
-    this.problems.push(`${variable.name}=${shown} is not valid: ${problem}, expected ${expected}`);
+    this.problems.push(`${variable.name}=${shown} is not valid: ${shorten(problem)}, expected ${expected}`);
   }
 }
 

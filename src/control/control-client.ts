@@ -6,7 +6,7 @@ import { formatSocketAddr, type SocketAddr } from "../addr/socket-addr.ts";
 import type { Log } from "../log/log.ts";
 import { grpcMethod, type TypedMethod } from "../proto/grpc-service.ts";
 import { Backoff, type BackoffParams } from "../time/backoff.ts";
-import { sleep, type Clock, type Timer } from "../time/clock.ts";
+import { sleep, type Clock } from "../time/clock.ts";
 import { MeshCredentials, type ControlTls } from "./mesh-credentials.ts";
 import { resolveAddress } from "./resolve-address.ts";
 import { Code, type CallStatus, type OpenStream } from "./stream.ts";
@@ -44,6 +44,8 @@ export type CallResult<T> =
 interface Connection {
   readonly client: Client;
   readonly addr: SocketAddr;
+  /** Whether it was ever made. grpc-js would make it again by itself, unpaced: one that breaks is left. */
+  ready: boolean;
   /** Whether the server ever answered on it. One that did not is left at the first occasion. */
   heard: boolean;
   /** Why we closed it, where grpc-js itself could not say. */
@@ -180,6 +182,14 @@ export class ControlClient {
   }
 
   #connection(): Promise<Connection> {
+    const current = this.#current;
+    // A stream may learn of the break before `#supervise` does.
+    if (
+      current?.ready &&
+      current.client.getChannel().getConnectivityState(false) !== connectivityState.READY
+    ) {
+      this.#lost(current);
+    }
     if (this.#current !== undefined) return Promise.resolve(this.#current);
     this.#pending ??= this.#connect().finally(() => {
       this.#pending = undefined;
@@ -211,6 +221,7 @@ export class ControlClient {
         "grpc.service_config_disable_resolution": 1,
       }),
       addr,
+      ready: false,
       heard: false,
       problem: undefined,
     };
@@ -235,32 +246,24 @@ export class ControlClient {
   #supervise(connection: Connection): void {
     const { clock, connectTimeoutMs } = this.#options;
     const channel = connection.client.getChannel();
-    let timeout: Timer | undefined = clock.after(connectTimeoutMs + HANDSHAKE_TIMEOUT_MS, () => {
+    const timeout = clock.after(connectTimeoutMs + HANDSHAKE_TIMEOUT_MS, () => {
       connection.problem = `connecting to ${formatSocketAddr(connection.addr)} timed out`;
       this.#lost(connection);
     });
     const follow = (): void => {
       // A connection that was left for another is nobody's concern.
-      const state = this.#current === connection ? channel.getConnectivityState(true) : undefined;
-      switch (state) {
-        case connectivityState.READY:
-          timeout?.cancel();
-          timeout = undefined;
-          break;
-        case connectivityState.TRANSIENT_FAILURE:
-        case connectivityState.SHUTDOWN:
-        case undefined:
-          timeout?.cancel();
-          this.#lost(connection);
-          return;
-        case connectivityState.IDLE:
-          if (timeout === undefined) {
-            this.#lost(connection);
-            return;
-          }
-          break;
-        case connectivityState.CONNECTING:
-          break;
+      const state =
+        this.#current === connection ? channel.getConnectivityState(!connection.ready) : undefined;
+      const isReady = state === connectivityState.READY;
+      const mayBecome = state === connectivityState.IDLE || state === connectivityState.CONNECTING;
+      if (state === undefined || !(isReady || (mayBecome && !connection.ready))) {
+        timeout.cancel();
+        this.#lost(connection);
+        return;
+      }
+      if (isReady) {
+        connection.ready = true;
+        timeout.cancel();
       }
       channel.watchConnectivityState(state, Infinity, follow);
     };

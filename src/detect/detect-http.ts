@@ -1,4 +1,5 @@
 import type { ProxyError } from "../errors/proxy-error.ts";
+import { assertNever } from "../parsed.ts";
 import type { Clock } from "../time/clock.ts";
 import type { Transport } from "../transport/transport.ts";
 import { detectHttpPreface } from "../wire/http-preface.ts";
@@ -41,5 +42,7 @@ export async function detectHttp(
       return { kind: "closed", error: undefined };
     case "closed":
       return { kind: "closed", error: read.error };
+    default:
+      return assertNever(read);
   }
 }

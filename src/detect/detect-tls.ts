@@ -1,5 +1,6 @@
 import type { DnsName } from "../addr/dns-name.ts";
 import type { ProxyError } from "../errors/proxy-error.ts";
+import { assertNever } from "../parsed.ts";
 import type { Clock } from "../time/clock.ts";
 import type { Transport } from "../transport/transport.ts";
 import { parseClientHello } from "../wire/client-hello.ts";
@@ -43,5 +44,7 @@ export async function detectTls(
       return { kind: "none", prefix: read.prefix };
     case "closed":
       return { kind: "closed", error: read.error };
+    default:
+      return assertNever(read);
   }
 }

@@ -1,4 +1,4 @@
-import { ProxyError } from "../errors/proxy-error.ts";
+import type { ProxyError } from "../errors/proxy-error.ts";
 import type { Clock, Timer } from "../time/clock.ts";
 import type { ByteHandler, Transport } from "../transport/transport.ts";
 

@@ -79,15 +79,19 @@ export class BodyWriter {
 
   data(buffer: Buffer, start: number, end: number, last: boolean): void {
     if (this.#ended || this.#endWaits) return;
-    if (this.#waiting !== undefined || this.#transport.blocked) {
-      if (end > start) (this.#waiting ??= []).push(Buffer.from(buffer.subarray(start, end)));
+    const length = end - start;
+    if (this.#waiting !== undefined || (length > 0 && this.#transport.blocked)) {
+      if (length > 0) (this.#waiting ??= []).push(Buffer.from(buffer.subarray(start, end)));
       if (last) this.#endWaits = true;
-      if (this.#waiting === undefined) this.#finishIfDue();
       return;
     }
-    if (end > start && !this.#write(buffer, start, end, last)) return;
+    if (length > 0) {
+      if (!this.#write(buffer, start, end)) return;
+      if (last || !this.#transport.blocked) this.#owner.bodyPassed(length);
+      else this.#owed += length;
+    }
+    // Last of all: the owner may begin the next body.
     if (last) this.#end();
-    if (end > start) this.#passed(end - start);
   }
 
   trailers(fields: HeaderField[]): void {
@@ -99,35 +103,28 @@ export class BodyWriter {
 
   /** The output takes bytes again. */
   drained(): void {
-    const waiting = this.#waiting;
+    if (this.#ended) return;
     const transport = this.#transport;
-    while (waiting !== undefined && waiting.length > 0 && !transport.blocked) {
-      const bytes = waiting.shift();
-      if (bytes === undefined) break;
-      const last = this.#endWaits && waiting.length === 0;
-      if (!this.#write(bytes, 0, bytes.length, last)) return;
-      this.#owed += bytes.length;
+    while (this.#waiting !== undefined && !transport.blocked) {
+      const bytes = this.#waiting.shift();
+      if (bytes === undefined) {
+        this.#waiting = undefined;
+      } else {
+        if (!this.#write(bytes, 0, bytes.length)) return;
+        this.#owed += bytes.length;
+      }
     }
-    if (waiting !== undefined && waiting.length === 0 && this.#waiting === waiting) this.#waiting = undefined;
-    if (this.#waiting === undefined) this.#finishIfDue();
-    if (this.#owed > 0 && !transport.blocked) {
+    const ends = this.#endWaits && this.#waiting === undefined;
+    if (this.#owed > 0 && (ends || !transport.blocked)) {
       const owed = this.#owed;
       this.#owed = 0;
       this.#owner.bodyPassed(owed);
     }
-  }
-
-  #finishIfDue(): void {
-    if (this.#endWaits) this.#end();
-  }
-
-  #passed(bytes: number): void {
-    if (this.#ended || !this.#transport.blocked) this.#owner.bodyPassed(bytes);
-    else this.#owed += bytes;
+    if (ends) this.#end();
   }
 
   /** Writes body bytes with their frame. False if the body is broken. */
-  #write(buffer: Buffer, start: number, end: number, last: boolean): boolean {
+  #write(buffer: Buffer, start: number, end: number): boolean {
     const transport = this.#transport;
     const length = end - start;
     switch (this.#kind) {
@@ -142,12 +139,12 @@ export class BodyWriter {
         transport.write(buffer, start, end);
         return true;
       default:
-        this.#writeChunk(buffer, start, end, last && this.#trailers === undefined);
+        this.#writeChunk(buffer, start, end);
         return true;
     }
   }
 
-  #writeChunk(buffer: Buffer, start: number, end: number, last: boolean): void {
+  #writeChunk(buffer: Buffer, start: number, end: number): void {
     const transport = this.#transport;
     const length = end - start;
     if (length > SMALL_CHUNK_BYTES) {

@@ -719,19 +719,15 @@ export abstract class H2Connection implements ByteHandler, FrameHandler, H2Strea
     this.sendGoaway(this.lastPeerId, code, problem);
     const text = `HTTP/2 error of ${peerName(this.#side)}: ${problem} (${h2CodeName(code)})`;
     this.giveUp(new ProxyError(this.#closeCode(), text, { h2Code: code, side: this.#side }));
-    this.endAndLinger();
+    // Finished rather than cut, because a cut would destroy the GOAWAY on its way; but not for ever.
+    this.transport.end();
+    this.#lingerTimer = this.#clock.after(H2_CLOSE_LINGER_MS, () => this.transport.destroy());
   }
 
   onKeepAliveTimeout(): void {
     const error = new ProxyError("io", `${peerName(this.#side)} does not answer PING`, { side: this.#side });
     this.giveUp(error);
     this.transport.destroy(error);
-  }
-
-  /** Finishes our direction and gives the peer a moment to take what was sent: a cut would destroy it on its way. */
-  protected endAndLinger(): void {
-    this.transport.end();
-    this.#lingerTimer ??= this.#clock.after(H2_CLOSE_LINGER_MS, () => this.transport.destroy());
   }
 
   /** Ends every exchange with `error`, once. Nothing is read afterwards. */

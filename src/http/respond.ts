@@ -53,6 +53,8 @@ export interface RescueOptions {
   readonly outermost: boolean;
   /** Whether the client may read why: `l5d-proxy-error`, `l5d-proxy-connection`, `grpc-message`. */
   readonly informationalHeaders: boolean;
+  /** Stands before every message: who and what the connection is about. */
+  readonly prefix?: string;
   /** Told of each error that ends a request here, once. */
   readonly onError: (error: ProxyError) => void;
 }
@@ -120,7 +122,8 @@ class RescueSink implements ResponseSink {
     if (rescue === undefined) return this.#response.reset(error);
     options.onError(error);
     if (rescue.kind === "reset") return this.#response.reset(error);
-    const message = rescue === UNEXPECTED ? UNEXPECTED_MESSAGE : error.message;
+    const told = options.prefix === undefined ? error.message : `${options.prefix}: ${error.message}`;
+    const message = rescue === UNEXPECTED ? UNEXPECTED_MESSAGE : told;
     if (this.#started) return this.#endBody(error, rescue.grpcStatus, message);
     this.#response.head(this.#errorHead(error, rescue, message), true);
   }

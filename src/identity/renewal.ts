@@ -16,6 +16,6 @@ const SHARE_OF_REMAINING_LIFE = 0.7;
  */
 export function renewalDelayMs(expiryMs: number | undefined, nowMs: number, bounds: RenewalBounds): number {
   if (expiryMs === undefined || expiryMs <= nowMs) return bounds.minMs;
-  const delayMs = SHARE_OF_REMAINING_LIFE * (expiryMs - nowMs);
+  const delayMs = Math.round(SHARE_OF_REMAINING_LIFE * (expiryMs - nowMs));
   return Math.max(bounds.minMs, Math.min(delayMs, bounds.maxMs));
 }

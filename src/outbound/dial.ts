@@ -12,10 +12,10 @@ import type { ClientTls } from "../tls/status.ts";
 import { connectTcp } from "../transport/connect.ts";
 import type { SocketTransport } from "../transport/socket-transport.ts";
 import type { TransportMetrics } from "../transport/transport-metrics.ts";
-import { encodeTransportHeader, type SessionProtocol } from "../wire/transport-header.ts";
+import { encodeTransportHeader, type TransportHeader } from "../wire/transport-header.ts";
 
 /** What travels on a connection, as the transport header tells it. */
-export type Session = SessionProtocol | undefined;
+export type Session = TransportHeader["sessionProtocol"];
 
 export interface DialerOptions {
   readonly clock: Clock;
@@ -112,7 +112,7 @@ export class Dialer {
       const header = encodeTransportHeader({
         port: named?.port ?? addr.port,
         name: named?.name,
-        session: protocolHint === "opaque" ? undefined : session,
+        sessionProtocol: protocolHint === "opaque" ? undefined : session,
       });
       transport.write(header, 0, header.length);
     }
@@ -120,8 +120,9 @@ export class Dialer {
   }
 
   #tcpOptions(signal: AbortSignal | undefined) {
-    const { connectTimeoutMs, keepAliveMs, userTimeoutMs } = this.#options;
+    const { clock, connectTimeoutMs, keepAliveMs, userTimeoutMs } = this.#options;
     return {
+      clock,
       timeoutMs: connectTimeoutMs,
       keepAliveMs,
       userTimeoutMs,

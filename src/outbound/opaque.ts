@@ -1,6 +1,7 @@
 import { Distributor } from "../balance/distribution.ts";
 import type { ControlPlane } from "../control/control-plane.ts";
 import { ProxyError } from "../errors/proxy-error.ts";
+import { authorityText } from "../metrics/labels.ts";
 import type { Backend, ClientPolicy, OpaqueClientRoute, RouteBackend } from "../policy/client-policy.ts";
 import { formatMeta } from "../policy/meta.ts";
 import { DEFAULT_LOAD } from "../policy/synthesize.ts";
@@ -10,7 +11,7 @@ import type { SocketTransport } from "../transport/socket-transport.ts";
 import type { Watch } from "../watch/watch.ts";
 import type { Dialer } from "./dial.ts";
 import { EndpointPool } from "./endpoint-pool.ts";
-import { refusal } from "./http/balancer.ts";
+import { refusal } from "../http/queued-service.ts";
 import { TcpEndpoint } from "./tcp-endpoint.ts";
 
 export interface OpaqueContext {
@@ -149,7 +150,7 @@ class TcpBalancer implements TcpBackend {
       isReady: () => this.#pool.readyCount > 0,
     });
     this.#pool = new EndpointPool(
-      (endpoint) => new TcpEndpoint(endpoint, load, path, dialer, clock),
+      (endpoint) => new TcpEndpoint(endpoint, load, authorityText(path), dialer, clock),
       random,
       () => this.#queue.onReady(),
     );

@@ -2,7 +2,7 @@ import type { ControlPlane } from "../control/control-plane.ts";
 import type { HttpService } from "../http/message.ts";
 import type { Backend } from "../policy/client-policy.ts";
 import { formatMeta } from "../policy/meta.ts";
-import { authorityLabel } from "../metrics/labels.ts";
+import { authorityText } from "../metrics/labels.ts";
 import { DEFAULT_LOAD } from "../policy/synthesize.ts";
 import { discover, type Discovered, type DiscoverOptions } from "./discover.ts";
 import { BackendCache, type HttpBackend } from "./http/backend-cache.ts";
@@ -76,7 +76,10 @@ export class TargetStack {
   #buildHttp(version: 1 | 2, policy: Discovered["policy"]): HttpService {
     const backends = new BackendCache((backend) => this.#backend(version, backend));
     const { routeMetrics: metrics, random } = this.#context;
-    const logical = new LogicalService(version, formatTarget(this.target), policy, backends, { metrics, random });
+    const logical = new LogicalService(version, formatTarget(this.target), policy, backends, {
+      metrics,
+      random,
+    });
     this.#closers.push(() => logical.close());
     return logical;
   }
@@ -86,7 +89,7 @@ export class TargetStack {
     if (dispatcher.kind === "fail") return new FailBackend(`backend ${name}: ${dispatcher.message}`);
     const context = this.#context;
     const load = dispatcher.kind === "balance" ? dispatcher.load : DEFAULT_LOAD;
-    const authority = dispatcher.kind === "balance" ? authorityLabel(dispatcher.path) : undefined;
+    const authority = dispatcher.kind === "balance" ? authorityText(dispatcher.path) : undefined;
     const stop = new AbortController();
     const balancer = new HttpBalancer({
       clock: context.clock,
@@ -94,7 +97,8 @@ export class TargetStack {
       queueCapacity: context.httpQueueCapacity,
       failfastTimeoutMs: context.httpFailfastTimeoutMs,
       name: `backend ${name}`,
-      makeEndpoint: (endpoint, changed) => new EndpointStack({ endpoint, version, load, authority }, context, changed),
+      makeEndpoint: (endpoint, changed) =>
+        new EndpointStack({ endpoint, version, load, authority }, context, changed),
       onClose: () => stop.abort(),
     });
     if (dispatcher.kind === "forward") balancer.update({ kind: "reset", endpoints: [dispatcher.endpoint] });

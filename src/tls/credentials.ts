@@ -1,5 +1,11 @@
 import type { KeyObject } from "node:crypto";
-import { createSecureContext, createServer, type SecureContext, type Server } from "node:tls";
+import {
+  createSecureContext,
+  createServer,
+  type SecureContext,
+  type SecureContextOptions,
+  type Server,
+} from "node:tls";
 import type { DnsName } from "../addr/dns-name.ts";
 import { parseCertChain, type CertChain } from "../identity/cert-chain.ts";
 import { idEquals, type Id } from "../identity/id.ts";
@@ -74,18 +80,21 @@ export class CredentialsStore {
       return unparsed(`certificate does not name this proxy: expected ${id.text}`);
     }
     if (!leaf.x509.checkPrivateKey(key)) return unparsed("certificate belongs to another key");
-    const options = {
+    const options: SecureContextOptions = {
       ...MESH_TLS,
       ca: [...roots.pem],
       cert: [leaf, ...intermediates].map((certificate) => certificate.x509.toString()).join(""),
       key: key.export({ type: "pkcs8", format: "pem" }),
     };
+    const serverContext = createSecureContext(options);
     const certified: Certified = {
       chain: chain.value,
       notAfterMs: expiryMs,
       newServer: (alpn) =>
         createServer({
           ...options,
+          // Servers do not pass every option on to their own context (`allowPartialTrustChain` is lost), so it is replaced.
+          SNICallback: (_name, done) => done(null, serverContext),
           requestCert: true,
           // No certificate is allowed, a bad one is not: only `terminate` can tell these apart.
           rejectUnauthorized: false,

@@ -7,8 +7,7 @@ import type { Id } from "../identity/id.ts";
 import type { Clock } from "../time/clock.ts";
 import { dialSocket, timedOut } from "../transport/connect.ts";
 import type { LivenessOptions } from "../transport/socket-options.ts";
-import { transportOf } from "../transport/socket-transport.ts";
-import type { Transport } from "../transport/transport.ts";
+import { transportOf, type SocketTransport } from "../transport/socket-transport.ts";
 import type { Watch } from "../watch/watch.ts";
 import type { Credentials } from "./credentials.ts";
 import { handshakeError } from "./handshake-error.ts";
@@ -29,7 +28,7 @@ export interface TlsTarget {
 
 /** A connection to a peer who has proved to be the one we wanted. */
 export interface Originated {
-  readonly transport: Transport;
+  readonly transport: SocketTransport;
   /** What the peer agreed to. */
   readonly alpn: string | undefined;
   /** Key exchange group, for instance `X25519MLKEM768`; undefined if the runtime does not tell. */
@@ -126,6 +125,7 @@ class Handshake {
   }
 
   begin(credentials: Credentials): void {
+    if (this.#isOver) return;
     const { serverName, alpn } = this.#target;
     const secured = connectTls({
       socket: this.#socket,

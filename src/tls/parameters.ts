@@ -11,6 +11,11 @@ const SUITES = ["TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA2
 const HYBRID_GROUP = "X25519MLKEM768";
 const CLASSIC_GROUPS = ["X25519", "P-256", "P-384"];
 
+const RUSTLS_GROUP_NAMES: ReadonlyMap<string, string> = new Map([
+  ["P-256", "secp256r1"],
+  ["P-384", "secp384r1"],
+]);
+
 /**
  * Signatures a peer may use. For the handshake itself TLS 1.3 allows only the first four of these; the RSA ones serve
  * chains alone, so that a leaf with an RSA key cannot be used. Source: linkerd2-proxy, linkerd/meshtls/src/creds.
@@ -41,11 +46,15 @@ export const MESH_TLS: SecureContextOptions = {
   allowPartialTrustChain: true,
 };
 
-/** Label values of the gauge that tells what TLS can do here; each list ends with a comma, as in linkerd2-proxy, linkerd/app/core/src/tls_info.rs. */
-export const TLS_INFO = {
-  suites: SUITES.map((name) => `${name},`).join(""),
-  groups: groups.map((name) => `${name},`).join(""),
-} as const;
+/**
+ * What TLS offers here, in order of preference, in the names that the gauge `rustls_info` and its dashboards use.
+ *
+ * Source: linkerd2-proxy, linkerd/app/core/src/tls_info.rs.
+ */
+export const TLS_INFO: { readonly suites: readonly string[]; readonly groups: readonly string[] } = {
+  suites: SUITES.map((name) => name.replace("TLS_", "TLS13_")),
+  groups: groups.map((name) => RUSTLS_GROUP_NAMES.get(name) ?? name),
+};
 
 function supportsGroup(name: string): boolean {
   try {

@@ -4,8 +4,7 @@ import type { Server, TLSSocket } from "node:tls";
 import { ProxyError } from "../errors/proxy-error.ts";
 import type { Id } from "../identity/id.ts";
 import type { Clock, Timer } from "../time/clock.ts";
-import { transportOf } from "../transport/socket-transport.ts";
-import type { Transport } from "../transport/transport.ts";
+import { transportOf, type SocketTransport } from "../transport/socket-transport.ts";
 import type { Watch } from "../watch/watch.ts";
 import type { Credentials } from "./credentials.ts";
 import { handshakeError } from "./handshake-error.ts";
@@ -15,7 +14,7 @@ import { clientIdOf } from "./peer-certificate.ts";
 
 /** A connection whose TLS ends here. */
 export interface Terminated {
-  readonly transport: Transport;
+  readonly transport: SocketTransport;
   /** Undefined if the client presented no certificate, or one that names nobody. */
   readonly clientId: Id | undefined;
   readonly alpn: string | undefined;
@@ -85,6 +84,7 @@ export class Terminator {
   }
 
   #begin(handshake: Handshake, path: TerminatePath): void {
+    if (handshake.isOver) return;
     const server = this.#serversOfNow()[path];
     const [oldest] = this.#unfinished;
     if (this.#unfinished.size >= MAX_UNFINISHED) {
@@ -93,6 +93,8 @@ export class Terminator {
       );
     }
     this.#unfinished.add(handshake);
+    // A peer that finishes its direction in mid-handshake has left; the transport made afterwards allows it again.
+    handshake.socket.allowHalfOpen = false;
     // The server tells the outcome by events that do not say which socket they are about; the context of this call does.
     handshakes.run(handshake, () => server.emit("connection", handshake.socket));
   }
@@ -138,7 +140,7 @@ class Handshake {
   readonly #onClose = (): void => void this.fail(new Error("the peer left"));
   readonly #onError = (error: Error): void => void this.fail(error);
   #failure: ProxyError | undefined;
-  #isOver = false;
+  isOver = false;
 
   constructor(socket: Socket, timeoutMs: number, clock: Clock) {
     this.socket = socket;
@@ -157,7 +159,7 @@ class Handshake {
   }
 
   finish(secured: TLSSocket): void {
-    if (this.#isOver) {
+    if (this.isOver) {
       secured.destroy();
       return;
     }
@@ -182,7 +184,7 @@ class Handshake {
   /** Closes the connection. The first failure counts and is returned. */
   fail(thrown: unknown): ProxyError {
     this.#failure ??= handshakeError(thrown, "TLS handshake with the client failed", "downstream");
-    if (!this.#isOver) {
+    if (!this.isOver) {
       this.#end();
       this.socket.destroy();
       this.#reject(this.#failure);
@@ -191,7 +193,7 @@ class Handshake {
   }
 
   #end(): void {
-    this.#isOver = true;
+    this.isOver = true;
     this.#timer.cancel();
     this.socket.off("close", this.#onClose);
     // The error listener stays, idle: an error nobody listens to would end the process.

@@ -1,4 +1,3 @@
-import { errnoOf } from "../errors/from-node.ts";
 import type { ProxyError } from "../errors/proxy-error.ts";
 import { replay } from "./replay.ts";
 import type { ByteHandler, Transport } from "./transport.ts";

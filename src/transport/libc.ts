@@ -1,4 +1,5 @@
-import type { Socket } from "node:net";
+import type * as ffiModule from "node:ffi";
+import type { Server, Socket } from "node:net";
 
 /** The system calls on sockets for which Node has no interface. `fd` must be an open descriptor of this process. */
 export interface Libc {
@@ -14,7 +15,7 @@ export type LibcState =
   | { readonly kind: "missing"; readonly reason: string };
 
 /** The part of `node:ffi` used here. */
-type Ffi = Pick<typeof import("node:ffi"), "dlopen" | "getInt32">;
+type Ffi = Pick<typeof ffiModule, "dlopen" | "getInt32">;
 
 let state: LibcState | undefined;
 
@@ -84,7 +85,7 @@ export function readHostUint16(from: Buffer, at: number): number {
 }
 
 /** The descriptor of a socket or server; undefined once it is closed. */
-export function descriptorOf(holder: Socket | import("node:net").Server): number | undefined {
+export function descriptorOf(holder: Server | Socket): number | undefined {
   // Node has had `_handle.fd` on POSIX systems for ever but does not document it: checked before it is used.
   const handle = (holder as { _handle?: { fd?: unknown } | null })._handle;
   return typeof handle?.fd === "number" && handle.fd >= 0 ? handle.fd : undefined;

@@ -19,9 +19,10 @@ export interface BufferOwner {
  * - `filling`: a connection appends to it. The socket holds no reference that it will still read.
  * - `in_flight`: handed to the socket, whose completion is outstanding. The bytes must not change.
  *
- * Node calls a write's callback in a later tick even when the kernel took the bytes at once. A buffer can therefore be
- * back in use while a callback of its former life is outstanding; `pending` counts them, and only the last one may end
- * a flight. Freeing on the first callback instead hands out a buffer that is still being sent, which corrupts uploads.
+ * Node calls a write's callback in a later tick even when the kernel took the bytes at once. If such a buffer were used
+ * again before that callback, it would come in the middle of its next flight and end it: the buffer would be handed out
+ * while it is being sent, which corrupts uploads. So callbacks are counted, and a buffer is neither reusable nor back
+ * from a flight while one is outstanding.
  */
 export class OutputBuffer {
   readonly bytes: Buffer;
@@ -43,6 +44,7 @@ export class OutputBuffer {
 
   take(owner: BufferOwner): void {
     this.#expect("free");
+    if (this.#pending > 0) throw new Error("an output buffer was taken before its last write was reported");
     this.#state = "filling";
     this.#owner = owner;
     this.length = 0;
@@ -60,7 +62,7 @@ export class OutputBuffer {
     this.#state = "in_flight";
   }
 
-  /** Ends this life of the buffer. */
+  /** Ends this life of the buffer. It is reusable as soon as no callback is outstanding. */
   free(): void {
     if (this.#state === "free") throw new Error("an output buffer was freed twice");
     if (this.#state === "in_flight" && this.#pending > 0)
@@ -68,13 +70,19 @@ export class OutputBuffer {
     this.#state = "free";
     this.#owner = undefined;
     if (poisoning) this.bytes.fill(POISON);
+    if (this.#pending === 0) this.#recycle();
+  }
+
+  #recycle(): void {
     if (this.bytes.length === OUTPUT_BUFFER_BYTES && pool.length < POOLED_BUFFERS) pool.push(this);
   }
 
   #onWritten(): void {
     if (this.#pending === 0) throw new Error("an output buffer was reported written too often");
     this.#pending--;
-    if (this.#state === "in_flight" && this.#pending === 0) this.#owner?.onWritten(this);
+    if (this.#pending > 0) return;
+    if (this.#state === "in_flight") this.#owner?.onWritten(this);
+    else if (this.#state === "free") this.#recycle();
   }
 
   #expect(state: "free" | "filling"): void {

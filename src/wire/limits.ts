@@ -86,8 +86,6 @@ export const H1_TRAILER_LINES = 100;
 export const H1_INTERIM_RESPONSES = 100;
 /** Body bytes that a connection passes on before the far side credits them; then it is not read. One read more may be under way. */
 export const H1_WINDOW_BYTES = 131_072;
-/** Bytes of pipelined requests, or of a tunnel not yet open, that wait for the exchange in flight; then it is not read. */
-export const H1_HELD_BYTES = 65_536;
 /** Rest of a request body that is worth reading after the response is complete, to keep the connection (1.1 clients only). */
 export const H1_UNREAD_BODY_BYTES = 65_536;
 /** How long a connection that we ended may take to be closed by its peer before it is cut. */

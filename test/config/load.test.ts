@@ -286,7 +286,7 @@ describe("loading the configuration", () => {
 
   it("cuts long values in problem texts", () => {
     const [problem = ""] = problemsWith({ INBOUND_IPS: "x".repeat(10_000) });
-    assert.ok(problem.length < 11_000 && !problem.includes(`="${"x".repeat(200)}`), problem.slice(0, 300));
+    assert.ok(problem.length < 500, problem);
   });
 
   it("calls itself what package.json says", () => {

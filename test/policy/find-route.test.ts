@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { grpcRouteTable, httpRouteTable } from "../../src/policy/find-route.ts";
 import type { GrpcMatch, HostMatch, HttpMatch, PathMatch } from "../../src/policy/route-match.ts";
 import { headerName } from "../../src/wire/header-field.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { admit, rateOf } from "../../src/policy/gcra.ts";
 import { metaDefault } from "../../src/policy/meta.ts";
 import { RATE_LIMIT_IDENTITIES_MAX, RateLimiter } from "../../src/policy/rate-limit.ts";

@@ -1,6 +1,13 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { create, fromBinary, toBinary, type DescMessage, type MessageInitShape } from "@bufbuild/protobuf";
+import {
+  create,
+  fromBinary,
+  toBinary,
+  type DescMessage,
+  type DescMethod,
+  type MessageInitShape,
+} from "@bufbuild/protobuf";
 import {
   Destination,
   GetDestinationSchema,
@@ -151,7 +158,7 @@ describe("the wire form", () => {
 });
 
 describe("the gRPC paths", () => {
-  const paths = [
+  const paths: readonly (readonly [DescMethod, string, boolean])[] = [
     [Destination.method.get, "/io.linkerd.proxy.destination.Destination/Get", true],
     [Destination.method.getProfile, "/io.linkerd.proxy.destination.Destination/GetProfile", true],
     [InboundServerPolicies.method.getPort, "/io.linkerd.proxy.inbound.InboundServerPolicies/GetPort", false],
@@ -165,7 +172,7 @@ describe("the gRPC paths", () => {
     [Identity.method.certify, "/io.linkerd.proxy.identity.Identity/Certify", false],
     [Tap.method.observe, "/io.linkerd.proxy.tap.Tap/Observe", true],
     [SpiffeWorkloadAPI.method.fetchX509SVID, "/SpiffeWorkloadAPI/FetchX509SVID", true],
-  ] as const;
+  ];
   for (const [method, path, streams] of paths) {
     it(`are ${path}`, () => {
       const definition = grpcMethod(method);

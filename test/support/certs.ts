@@ -50,6 +50,8 @@ export interface LeafOptions {
 
 export interface TestCaOptions {
   readonly name?: string;
+  /** Default: a fresh P-256 key. */
+  readonly key?: KeyObject;
   readonly notBeforeMs?: number;
   readonly notAfterMs?: number;
 }
@@ -74,7 +76,7 @@ export class TestCa {
   /** A self-signed root. */
   static create(options: TestCaOptions = {}): TestCa {
     const name = options.name ?? "root.linkerd.cluster.local";
-    const key = newKey("P-256");
+    const key = options.key ?? newKey("P-256");
     return new TestCa(name, key, authorityCertificate(name, key, options, distinguishedName(name), key), []);
   }
 
@@ -86,7 +88,7 @@ export class TestCa {
     } = {},
   ): TestCa {
     const name = options.name ?? "identity.linkerd.cluster.local";
-    const key = newKey("P-256");
+    const key = options.key ?? newKey("P-256");
     const certDer = authorityCertificate(
       name,
       key,

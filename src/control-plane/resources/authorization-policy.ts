@@ -1,7 +1,7 @@
 import type { Origin } from "./problem.ts";
 import { childOf, originOf, report, reportMismatch, type Found } from "./found.ts";
 import { resource, type Resource } from "./object-meta.ts";
-import { BAD, listOf, object, optional, required, text, then, withDefault, type Reader } from "./reader.ts";
+import { BAD, listOf, object, optional, required, text, refine, withDefault, type Reader } from "./reader.ts";
 import { labelName, resourceName } from "./words.ts";
 
 /** Who may use a server, a route, or everything in a namespace. */
@@ -29,12 +29,13 @@ export interface AuthenticationRef<Kind extends string> {
 const POLICY_GROUP = "policy.linkerd.io";
 const GATEWAY_GROUP = "gateway.networking.k8s.io";
 
-const targetRef: Reader<PolicyTarget> = then(
+const targetRef: Reader<PolicyTarget> = refine(
   object({ group: withDefault(text, ""), kind: required(text), name: required(resourceName) }),
   ({ group, kind, name }, at) => {
     if (group === POLICY_GROUP && kind === "Server") return { kind, name };
     if (isCore(group) && kind === "Namespace") return { kind };
-    if (kind === "HTTPRoute" && (group === POLICY_GROUP || group === GATEWAY_GROUP)) return { kind, group, name };
+    if (kind === "HTTPRoute" && (group === POLICY_GROUP || group === GATEWAY_GROUP))
+      return { kind, group, name };
     if (kind === "GRPCRoute" && group === GATEWAY_GROUP) return { kind, group, name };
     report(
       at,
@@ -46,7 +47,7 @@ const targetRef: Reader<PolicyTarget> = then(
 
 type AnyRef = AuthenticationRef<"MeshTLSAuthentication" | "ServiceAccount" | "NetworkAuthentication">;
 
-const authenticationRef: Reader<AnyRef> = then(
+const authenticationRef: Reader<AnyRef> = refine(
   object({
     group: withDefault(text, ""),
     kind: required(text),
@@ -82,7 +83,10 @@ export const readAuthorizationPolicy: Reader<AuthorizationPolicy> = resource(
     const networks = refs.filter((ref) => isNetworkRef(ref));
     const at = childOf(specAt, "requiredAuthenticationRefs") ?? specAt;
     if (clients.length > 1) {
-      report(at, `found ${clients.length} references to clients, expected one MeshTLSAuthentication or ServiceAccount`);
+      report(
+        at,
+        `found ${clients.length} references to clients, expected one MeshTLSAuthentication or ServiceAccount`,
+      );
     }
     if (networks.length > 1) report(at, `found ${networks.length} NetworkAuthentications, expected one`);
     if (clients.length > 1 || networks.length > 1) return BAD;

@@ -12,7 +12,7 @@ import {
   optional,
   required,
   text,
-  then,
+  refine,
   withDefault,
   type Reader,
 } from "./reader.ts";
@@ -67,7 +67,7 @@ const sliceEndpoint = object({
   ),
 });
 
-const slicePort: Reader<SlicePort> = then(
+const slicePort: Reader<SlicePort> = refine(
   object({
     name: withDefault(text, ""),
     port: optional(integer(1, 65535)),
@@ -97,7 +97,10 @@ export const readEndpointSlice: Reader<EndpointSlice> = resource(
         const parsedIp = ipOfType(address, slice.addressType);
         if (parsedIp === undefined) {
           const path = `endpoints[${index}].addresses[${which}]`;
-          report({ ...document, path }, `found "${address}", expected an address of type ${slice.addressType}`);
+          report(
+            { ...document, path },
+            `found "${address}", expected an address of type ${slice.addressType}`,
+          );
           good = false;
         } else {
           addresses.push(parsedIp);

@@ -16,7 +16,7 @@ import {
   portNumber,
   required,
   text,
-  then,
+  refine,
   withDefault,
   type Bad,
   type Reader,
@@ -54,7 +54,7 @@ const tls = {
 };
 const meshTls = object(tls);
 
-const workloadPort: Reader<WorkloadPort> = then(
+const workloadPort: Reader<WorkloadPort> = refine(
   object({
     name: withDefault(text, ""),
     port: required(portNumber),

@@ -73,7 +73,9 @@ export class FolderWatcher {
   #listen(): FSWatcher | undefined {
     try {
       const watcher = watch(this.#folder, { recursive: true, persistent: false }, () => this.#onChange());
-      watcher.on("error", (error) => this.#log.debug(`changes of ${this.#folder} are polled: ${error.message}`));
+      watcher.on("error", (error) =>
+        this.#log.debug(`changes of ${this.#folder} are polled: ${error.message}`),
+      );
       return watcher;
     } catch (error) {
       this.#log.debug(`changes of ${this.#folder} are polled: ${String(error)}`);
@@ -113,7 +115,9 @@ export class FolderWatcher {
       contents = await readFolder(this.#folder);
       this.#fingerprint = fingerprint;
     } catch (error) {
-      return this.#fail([`cannot read ${this.#folder}: ${error instanceof Error ? error.message : String(error)}`]);
+      return this.#fail([
+        `cannot read ${this.#folder}: ${error instanceof Error ? error.message : String(error)}`,
+      ]);
     }
     if (this.#closed || sameText(contents, this.#seen)) return;
     this.#seen = contents;

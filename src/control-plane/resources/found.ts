@@ -71,7 +71,8 @@ export function describe(value: Found): string {
   if (isSeq(node)) return "a list";
   if (!isScalar(node) || node.value === null) return "nothing";
   if (typeof node.value === "string") return `"${shortened(node.value)}"`;
-  return `${typeof node.value} ${shortened(String(node.value))}`;
+  // Only numbers and booleans are left: the core schema knows nothing else.
+  return `${typeof node.value} ${shortened(JSON.stringify(node.value))}`;
 }
 
 /** Characters of a foreign value that a message repeats. */

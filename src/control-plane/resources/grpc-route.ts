@@ -9,7 +9,7 @@ import {
   required,
   text,
   textLike,
-  then,
+  refine,
   withDefault,
   type Reader,
 } from "./reader.ts";
@@ -55,7 +55,7 @@ export interface GrpcFilter {
   readonly modifier: HeaderModifier;
 }
 
-const methodMatch = then(
+const methodMatch = refine(
   object({
     /** Regular expressions have no form in the mesh's API. */
     type: withDefault(oneOf("Exact"), "Exact"),
@@ -69,12 +69,12 @@ const methodMatch = then(
   },
 );
 
-const match: Reader<GrpcMatch> = then(
+const match: Reader<GrpcMatch> = refine(
   object({ method: optional(methodMatch), headers: withDefault(headerMatches, []) }),
   (value) => ({ service: value.method?.service, method: value.method?.method, headers: value.headers }),
 );
 
-const filter: Reader<GrpcFilter> = then(
+const filter: Reader<GrpcFilter> = refine(
   object({ type: required(oneOf("RequestHeaderModifier")), requestHeaderModifier: required(headerModifier) }),
   (value) => ({ kind: "request_headers", modifier: value.requestHeaderModifier }),
 );
@@ -83,7 +83,7 @@ const NO_BACKENDS: readonly BackendRef<GrpcFilter>[] = [];
 const NO_FILTERS: readonly GrpcFilter[] = [];
 const NO_MATCHES: readonly GrpcMatch[] = [];
 
-const rule: Reader<GrpcRule> = then(
+const rule: Reader<GrpcRule> = refine(
   object({
     name: optional(text),
     matches: withDefault(listOf(match, { max: 64 }), NO_MATCHES),
@@ -101,10 +101,13 @@ const spec = object({
 });
 
 /** gateway.networking.k8s.io GRPCRoute. Source: as for HTTPRoute, index/grpc.rs. */
-export const readGrpcRoute: Reader<GrpcRoute> = resource({ spec: required(spec) }, (base, { spec }, document) => {
-  const annotations = routeAnnotations(document);
-  if (annotations === BAD) return BAD;
-  const { parentRefs: parents, hostnames, rules } = spec;
-  const group = "gateway.networking.k8s.io";
-  return { ...base, kind: "GRPCRoute", group, parents, hostnames, rules, annotations };
-});
+export const readGrpcRoute: Reader<GrpcRoute> = resource(
+  { spec: required(spec) },
+  (base, { spec }, document) => {
+    const annotations = routeAnnotations(document);
+    if (annotations === BAD) return BAD;
+    const { parentRefs: parents, hostnames, rules } = spec;
+    const group = "gateway.networking.k8s.io";
+    return { ...base, kind: "GRPCRoute", group, parents, hostnames, rules, annotations };
+  },
+);

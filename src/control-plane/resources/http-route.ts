@@ -11,7 +11,7 @@ import {
   required,
   text,
   textLike,
-  then,
+  refine,
   withDefault,
   type Reader,
 } from "./reader.ts";
@@ -78,7 +78,7 @@ export interface HttpRedirect {
 const ROOT: HttpPathMatch = { type: "PathPrefix", value: "/" };
 const ANY_REQUEST: HttpMatch = { path: ROOT, headers: [], queryParams: [], method: undefined };
 
-const pathMatch: Reader<HttpPathMatch> = then(
+const pathMatch: Reader<HttpPathMatch> = refine(
   object({
     type: withDefault(oneOf("Exact", "PathPrefix", "RegularExpression"), "PathPrefix"),
     value: withDefault(text, "/"),
@@ -102,7 +102,7 @@ const match: Reader<HttpMatch> = object({
   method: optional(oneOf(...METHODS)),
 });
 
-const pathModifier = then(
+const pathModifier = refine(
   object({
     type: required(oneOf("ReplaceFullPath", "ReplacePrefixMatch")),
     replaceFullPath: optional(text),
@@ -112,7 +112,10 @@ const pathModifier = then(
     const full = value.type === "ReplaceFullPath";
     const path = full ? value.replaceFullPath : value.replacePrefixMatch;
     if (path !== undefined) return { kind: full ? ("full" as const) : ("prefix" as const), value: path };
-    report(at, `found no ${full ? "replaceFullPath" : "replacePrefixMatch"}, expected it beside type ${value.type}`);
+    report(
+      at,
+      `found no ${full ? "replaceFullPath" : "replacePrefixMatch"}, expected it beside type ${value.type}`,
+    );
     return BAD;
   },
 );
@@ -122,7 +125,7 @@ const DEFAULT_REDIRECT = 302;
 
 const REDIRECT_STATUSES: readonly number[] = [301, 302, 303, 307, 308];
 
-const redirectStatus: Reader<number> = then(integer(300, 399), (code, at) => {
+const redirectStatus: Reader<number> = refine(integer(300, 399), (code, at) => {
   if (REDIRECT_STATUSES.includes(code)) return code;
   reportMismatch(at, `one of ${REDIRECT_STATUSES.join(", ")}`);
   return BAD;
@@ -138,7 +141,7 @@ const redirect: Reader<HttpRedirect> = object({
 
 const FILTERS = ["RequestHeaderModifier", "ResponseHeaderModifier", "RequestRedirect"] as const;
 
-const filter: Reader<HttpFilter> = then(
+const filter: Reader<HttpFilter> = refine(
   object({
     type: required(oneOf(...FILTERS)),
     requestHeaderModifier: optional(headerModifier),
@@ -164,13 +167,15 @@ const filter: Reader<HttpFilter> = then(
 const NO_BACKENDS: readonly BackendRef<HttpFilter>[] = [];
 const NO_FILTERS: readonly HttpFilter[] = [];
 
-const rule: Reader<HttpRule> = then(
+const rule: Reader<HttpRule> = refine(
   object({
     name: optional(text),
     matches: withDefault(listOf(match, { max: 64 }), [ANY_REQUEST]),
     filters: withDefault(listOf(filter, { max: 16 }), NO_FILTERS),
     backendRefs: withDefault(listOf(backendRef(filter), { max: 16 }), NO_BACKENDS),
-    timeouts: optional(object({ request: optional(gatewayDuration), backendRequest: optional(gatewayDuration) })),
+    timeouts: optional(
+      object({ request: optional(gatewayDuration), backendRequest: optional(gatewayDuration) }),
+    ),
   }),
   (value) => ({
     matches: value.matches.length === 0 ? [ANY_REQUEST] : value.matches,

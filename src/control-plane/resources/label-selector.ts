@@ -1,5 +1,17 @@
+import { assertNever } from "../../parsed.ts";
 import { reportMismatch } from "./found.ts";
-import { BAD, listOf, object, oneOf, required, text, textMap, then, withDefault, type Reader } from "./reader.ts";
+import {
+  BAD,
+  listOf,
+  object,
+  oneOf,
+  required,
+  text,
+  textMap,
+  refine,
+  withDefault,
+  type Reader,
+} from "./reader.ts";
 
 /** Chooses resources by their labels. All requirements must hold; none at all chooses everything. */
 export interface LabelSelector {
@@ -13,7 +25,7 @@ export interface LabelExpression {
   readonly values: readonly string[];
 }
 
-const expression: Reader<LabelExpression> = then(
+const expression: Reader<LabelExpression> = refine(
   object({
     key: required(text),
     operator: required(oneOf("In", "NotIn", "Exists", "DoesNotExist")),
@@ -30,7 +42,7 @@ const expression: Reader<LabelExpression> = then(
 
 const NO_LABELS: ReadonlyMap<string, string> = new Map();
 
-export const labelSelector: Reader<LabelSelector> = then(
+export const labelSelector: Reader<LabelSelector> = refine(
   object({
     matchLabels: withDefault(textMap, NO_LABELS),
     matchExpressions: withDefault(listOf(expression), []),
@@ -60,5 +72,7 @@ function holds(e: LabelExpression, labels: ReadonlyMap<string, string>): boolean
       return value !== undefined;
     case "DoesNotExist":
       return value === undefined;
+    default:
+      return assertNever(e.operator);
   }
 }

@@ -1,7 +1,17 @@
 import { childOf, report } from "./found.ts";
 import { identities, type IdentityMatch } from "./identities.ts";
 import { resource, type Resource } from "./object-meta.ts";
-import { BAD, listOf, object, oneOf, optional, required, then, withDefault, type Reader } from "./reader.ts";
+import {
+  BAD,
+  listOf,
+  object,
+  oneOf,
+  optional,
+  required,
+  refine,
+  withDefault,
+  type Reader,
+} from "./reader.ts";
 import { labelName, resourceName } from "./words.ts";
 
 /** A set of clients that prove who they are with a mesh certificate. */
@@ -16,7 +26,7 @@ export type IdentityRef =
   | { readonly kind: "ServiceAccount"; readonly name: string; readonly namespace: string | undefined }
   | { readonly kind: "Namespace"; readonly name: string };
 
-const identityRef: Reader<IdentityRef> = then(
+const identityRef: Reader<IdentityRef> = refine(
   object({
     group: withDefault(oneOf("", "core"), ""),
     kind: required(oneOf("ServiceAccount", "Namespace")),
@@ -32,7 +42,10 @@ const identityRef: Reader<IdentityRef> = then(
   },
 );
 
-const spec = object({ identities: optional(identities), identityRefs: optional(listOf(identityRef, { min: 1 })) });
+const spec = object({
+  identities: optional(identities),
+  identityRefs: optional(listOf(identityRef, { min: 1 })),
+});
 
 /** policy.linkerd.io MeshTLSAuthentication. Source: linkerd2, charts/linkerd-crds/templates/policy/meshtls-authentication.yaml. */
 export const readMeshTlsAuthentication: Reader<MeshTlsAuthentication> = resource(

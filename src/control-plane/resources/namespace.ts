@@ -8,7 +8,10 @@ export interface Namespace extends Resource {
   readonly inbound: InboundAnnotations;
 }
 
-export const readNamespace: Reader<Namespace> = resource({ spec: optional(anything) }, (base, _, document) => {
-  const inbound = inboundAnnotations(document);
-  return inbound === BAD ? BAD : { ...base, kind: "Namespace", inbound };
-});
+export const readNamespace: Reader<Namespace> = resource(
+  { spec: optional(anything) },
+  (base, _, document) => {
+    const inbound = inboundAnnotations(document);
+    return inbound === BAD ? BAD : { ...base, kind: "Namespace", inbound };
+  },
+);

@@ -9,7 +9,7 @@ import {
   required,
   text,
   textMap,
-  then,
+  refine,
   withDefault,
   type Bad,
   type Fields,
@@ -48,7 +48,7 @@ const owner = object({
   blockOwnerDeletion: optional(anything),
 });
 
-const objectMeta: Reader<ObjectMeta> = then(
+const objectMeta: Reader<ObjectMeta> = refine(
   object({
     name: required(resourceName),
     namespace: withDefault(labelName, DEFAULT_NAMESPACE),

@@ -22,7 +22,12 @@ export function parseManifest(file: string, source: string): Manifest {
   // An empty file parses to an empty array with a `empty` mark of the library: nothing to iterate.
   for (const document of documents) {
     for (const error of document.errors) {
-      problems.push({ file, line: lineOf(error.pos[0]), field: "", text: `not readable as YAML: ${error.message}` });
+      problems.push({
+        file,
+        line: lineOf(error.pos[0]),
+        field: "",
+        text: `not readable as YAML: ${error.message}`,
+      });
     }
     if (document.errors.length > 0 || document.contents === null) continue;
     const sheet: Sheet = { file, lineOf, resolve: (alias) => alias.resolve(document), problems, warnings };
@@ -33,7 +38,8 @@ export function parseManifest(file: string, source: string): Manifest {
 
 function readDocument(document: Found, into: AnyResource[]): void {
   if (document.node === undefined) return;
-  if (!isMap(document.node)) return reportMismatch(document, "a resource: a map with apiVersion, kind and metadata");
+  if (!isMap(document.node))
+    return reportMismatch(document, "a resource: a map with apiVersion, kind and metadata");
   const apiVersion = requiredText(document, "apiVersion");
   const kind = requiredText(document, "kind");
   if (apiVersion === undefined || kind === undefined) return;

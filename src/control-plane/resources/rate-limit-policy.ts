@@ -7,7 +7,7 @@ import {
   oneOf,
   optional,
   required,
-  then,
+  refine,
   withDefault,
   type Reader,
 } from "./reader.ts";
@@ -23,9 +23,9 @@ export interface RateLimitPolicy extends Resource {
 }
 
 const rps = integer(1, 0xffff_ffff);
-const limit = then(object({ requestsPerSecond: required(rps) }), (value) => value.requestsPerSecond);
+const limit = refine(object({ requestsPerSecond: required(rps) }), (value) => value.requestsPerSecond);
 
-const override = then(
+const override = refine(
   object({
     requestsPerSecond: required(rps),
     clientRefs: required(
@@ -57,11 +57,14 @@ const spec = object({
 });
 
 /** policy.linkerd.io HTTPLocalRateLimitPolicy. Source: linkerd2, charts/linkerd-crds/templates/policy/http-local-ratelimit-policy.yaml. */
-export const readRateLimitPolicy: Reader<RateLimitPolicy> = resource({ spec: required(spec) }, (base, { spec }) => ({
-  ...base,
-  kind: "HTTPLocalRateLimitPolicy",
-  server: spec.targetRef.name,
-  totalRps: spec.total,
-  identityRps: spec.identity,
-  overrides: spec.overrides,
-}));
+export const readRateLimitPolicy: Reader<RateLimitPolicy> = resource(
+  { spec: required(spec) },
+  (base, { spec }) => ({
+    ...base,
+    kind: "HTTPLocalRateLimitPolicy",
+    server: spec.targetRef.name,
+    totalRps: spec.total,
+    identityRps: spec.identity,
+    overrides: spec.overrides,
+  }),
+);

@@ -62,7 +62,8 @@ async function manifestNames(folder: string): Promise<readonly string[]> {
 async function readManifest(path: string): Promise<{ text: string } | { problem: string } | undefined> {
   try {
     const { size } = await stat(path);
-    if (size > MANIFEST_MAX_BYTES) return { problem: `found ${size} bytes, expected at most ${MANIFEST_MAX_BYTES}` };
+    if (size > MANIFEST_MAX_BYTES)
+      return { problem: `found ${size} bytes, expected at most ${MANIFEST_MAX_BYTES}` };
     return { text: await readFile(path, "utf8") };
   } catch (error) {
     if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;

@@ -140,7 +140,8 @@ export const boolean: Reader<boolean> = (value) => {
 export function integer(min: number, max: number): Reader<number> {
   return (value) => {
     const number = isScalar(value.node) ? value.node.value : undefined;
-    if (typeof number === "number" && Number.isInteger(number) && number >= min && number <= max) return number;
+    if (typeof number === "number" && Number.isInteger(number) && number >= min && number <= max)
+      return number;
     reportMismatch(value, `a whole number from ${min} to ${max}`);
     return BAD;
   };
@@ -182,7 +183,7 @@ export function textLike(pattern: RegExp, expected: string): Reader<string> {
 }
 
 /** Reads further what another reader accepted. `next` reports at the value itself. */
-export function then<A, B>(read: Reader<A>, next: (value: A, at: Found) => B | Bad): Reader<B> {
+export function refine<A, B>(read: Reader<A>, next: (value: A, at: Found) => B | Bad): Reader<B> {
   return (value) => {
     const first = read(value);
     return first === BAD ? BAD : next(first, value);
@@ -193,7 +194,8 @@ export function then<A, B>(read: Reader<A>, next: (value: A, at: Found) => B | B
 export const portOrName: Reader<number | string> = (value) => {
   const raw = isScalar(value.node) ? value.node.value : undefined;
   if (typeof raw === "number" && Number.isInteger(raw) && raw >= 1 && raw <= 65535) return raw;
-  if (typeof raw === "string" && /^[a-z0-9]([-a-z0-9]{0,13}[a-z0-9])?$/.test(raw) && /[a-z]/.test(raw)) return raw;
+  if (typeof raw === "string" && /^[a-z0-9]([-a-z0-9]{0,13}[a-z0-9])?$/.test(raw) && /[a-z]/.test(raw))
+    return raw;
   reportMismatch(value, "a port from 1 to 65535 or the name of a port");
   return BAD;
 };

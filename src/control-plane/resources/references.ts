@@ -8,7 +8,14 @@ import type { Problem } from "./problem.ts";
 export function findDanglingReferences(resources: readonly AnyResource[]): readonly Problem[] {
   const names = new Set(resources.map((r) => key(r.kind, r.meta.namespace, r.meta.name)));
   const warnings: Problem[] = [];
-  const check = (from: AnyResource, field: string, kind: string, namespace: string, name: string, effect: string): void => {
+  const check = (
+    from: AnyResource,
+    field: string,
+    kind: string,
+    namespace: string,
+    name: string,
+    effect: string,
+  ): void => {
     if (names.has(key(kind, namespace, name))) return;
     warnings.push({ ...from.origin, field, text: `${kind} ${namespace}/${name} does not exist: ${effect}` });
   };
@@ -20,12 +27,26 @@ export function findDanglingReferences(resources: readonly AnyResource[]): reado
         for (const [index, parent] of resource.parents.entries()) {
           // A route for a Server must live beside it.
           const namespace = parent.kind === "Server" ? own : (parent.namespace ?? own);
-          check(resource, `spec.parentRefs[${index}]`, parent.kind, namespace, parent.name, "the route has no effect");
+          check(
+            resource,
+            `spec.parentRefs[${index}]`,
+            parent.kind,
+            namespace,
+            parent.name,
+            "the route has no effect",
+          );
         }
         for (const [ruleIndex, rule] of resource.rules.entries()) {
           for (const [index, backend] of rule.backends.entries()) {
             const field = `spec.rules[${ruleIndex}].backendRefs[${index}]`;
-            check(resource, field, "Service", backend.namespace ?? own, backend.name, "its share of requests fails");
+            check(
+              resource,
+              field,
+              "Service",
+              backend.namespace ?? own,
+              backend.name,
+              "its share of requests fails",
+            );
           }
         }
         break;
@@ -56,7 +77,14 @@ export function findDanglingReferences(resources: readonly AnyResource[]): reado
         for (const [index, { target }] of resource.endpoints.entries()) {
           if (target?.kind !== "ExternalWorkload") continue;
           const field = `endpoints[${index}].targetRef`;
-          check(resource, field, target.kind, target.namespace, target.name, "its address counts as unmeshed");
+          check(
+            resource,
+            field,
+            target.kind,
+            target.namespace,
+            target.name,
+            "its address counts as unmeshed",
+          );
         }
         break;
       default:

@@ -54,7 +54,8 @@ export function findConflicts(resources: readonly AnyResource[]): readonly Probl
     const place = resource.kind === "Namespace" ? name : `${namespace}/${name}`;
     claim(`${group} ${resource.kind} ${place}`, resource, "metadata.name", `${resource.kind} ${place}`);
     if (resource.kind !== "Service") continue;
-    for (const ip of resource.clusterIps) claim(`ip ${ip.text}`, resource, "spec.clusterIP", `cluster IP ${ip.text}`);
+    for (const ip of resource.clusterIps)
+      claim(`ip ${ip.text}`, resource, "spec.clusterIP", `cluster IP ${ip.text}`);
   }
   return problems;
 }

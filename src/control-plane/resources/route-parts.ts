@@ -10,7 +10,7 @@ import {
   required,
   text,
   textLike,
-  then,
+  refine,
   withDefault,
   type Reader,
 } from "./reader.ts";
@@ -53,7 +53,7 @@ export interface BackendRef<Filter> {
   readonly filters: readonly Filter[];
 }
 
-const parentRef: Reader<ParentRef | undefined> = then(
+const parentRef: Reader<ParentRef | undefined> = refine(
   object({
     group: withDefault(text, "gateway.networking.k8s.io"),
     kind: withDefault(text, "Gateway"),
@@ -65,7 +65,10 @@ const parentRef: Reader<ParentRef | undefined> = then(
   (value, at) => {
     const kind = parentKind(value.group, value.kind);
     if (kind === undefined) {
-      warn(at, `found a parent ${value.kind} of "${value.group}"; only Service and Server have an effect here`);
+      warn(
+        at,
+        `found a parent ${value.kind} of "${value.group}"; only Service and Server have an effect here`,
+      );
       return undefined;
     }
     return { kind, name: value.name, namespace: value.namespace, port: value.port };
@@ -79,7 +82,7 @@ function parentKind(group: string, kind: string): ParentRef["kind"] | undefined 
 }
 
 /** Gateway API allows 32 parents, 16 hostnames and, with the rules of today, 16 rules. */
-export const parentRefs: Reader<readonly ParentRef[]> = then(listOf(parentRef, { max: 32 }), (refs) =>
+export const parentRefs: Reader<readonly ParentRef[]> = refine(listOf(parentRef, { max: 32 }), (refs) =>
   refs.filter((ref) => ref !== undefined),
 );
 
@@ -95,7 +98,7 @@ const MATCH_TYPES = ["Exact", "RegularExpression"] as const;
 
 /** Reads a match of a name with a value, where the type says how the value is meant. */
 export function valueMatch(readName: Reader<string>): Reader<HeaderMatch> {
-  return then(
+  return refine(
     object({
       type: withDefault(oneOf(...MATCH_TYPES), "Exact"),
       name: required(readName),
@@ -123,7 +126,7 @@ export const headerModifier: Reader<HeaderModifier> = object({
 
 export function backendRef<Filter>(readFilter: Reader<Filter>): Reader<BackendRef<Filter>> {
   const none: readonly Filter[] = [];
-  return then(
+  return refine(
     object({
       group: withDefault(text, ""),
       kind: withDefault(text, "Service"),

@@ -4,7 +4,7 @@ import { identities, serviceAccounts, type IdentityMatch, type ServiceAccountRef
 import { labelSelector, type LabelSelector } from "./label-selector.ts";
 import { networks } from "./networks.ts";
 import { resource, type Resource } from "./object-meta.ts";
-import { BAD, boolean, object, optional, required, then, withDefault, type Reader } from "./reader.ts";
+import { BAD, boolean, object, optional, required, refine, withDefault, type Reader } from "./reader.ts";
 import { resourceName } from "./words.ts";
 
 /** The older way to admit clients to Servers. */
@@ -25,7 +25,7 @@ export interface ServerAuthorization extends Resource {
       };
 }
 
-const server: Reader<ServerAuthorization["server"]> = then(
+const server: Reader<ServerAuthorization["server"]> = refine(
   object({ name: optional(resourceName), selector: optional(labelSelector) }),
   (value, at) => {
     if (value.name !== undefined && value.selector === undefined) return { kind: "name", name: value.name };
@@ -61,7 +61,13 @@ export const readServerAuthorization: Reader<ServerAuthorization> = resource(
   (base, { spec }, document) => {
     const client = clientOf(spec.client);
     if (client !== undefined) {
-      return { ...base, kind: "ServerAuthorization", server: spec.server, networks: spec.client.networks, client };
+      return {
+        ...base,
+        kind: "ServerAuthorization",
+        server: spec.server,
+        networks: spec.client.networks,
+        client,
+      };
     }
     const at = childOf(childOf(document, "spec") ?? document, "client") ?? document;
     report(at, "found nobody who is let in, expected unauthenticated: true, or meshTLS with clients");

@@ -1,6 +1,11 @@
 import type { Ip } from "../../addr/ip.ts";
 import { parsePortRanges, type PortRanges } from "../../addr/port-ranges.ts";
-import { failureAccrual, loadPenalty, type FailureAccrual, type LoadPenalty } from "./balancer-annotations.ts";
+import {
+  failureAccrual,
+  loadPenalty,
+  type FailureAccrual,
+  type LoadPenalty,
+} from "./balancer-annotations.ts";
 import { annotation, resource, type Resource } from "./object-meta.ts";
 import {
   anything,
@@ -17,7 +22,7 @@ import {
   required,
   text,
   textMap,
-  then,
+  refine,
   withDefault,
   type Reader,
 } from "./reader.ts";
@@ -53,7 +58,7 @@ export interface ServicePort {
   readonly appProtocol: string | undefined;
 }
 
-const servicePort: Reader<ServicePort> = then(
+const servicePort: Reader<ServicePort> = refine(
   object({
     name: withDefault(text, ""),
     port: required(portNumber),
@@ -84,7 +89,7 @@ const serviceSpec = object({
   clusterIP: optional(clusterIp),
   clusterIPs: withDefault(listOf(clusterIp, { max: 2 }), []),
   ports: withDefault(
-    then(listOf(servicePort), (ports, at) => {
+    refine(listOf(servicePort), (ports, at) => {
       let good = true;
       for (const [index, port] of ports.entries()) {
         const item = { ...at, path: `${at.path}[${index}]` };
@@ -130,31 +135,34 @@ export const portRanges = parsedText('ports such as "25,3306,8000-8010"', parseP
 export const OPAQUE_PORTS_ANNOTATION = "config.linkerd.io/opaque-ports";
 
 /** Core v1 Service. Sources: Kubernetes API reference; linkerd2, policy-controller/k8s/index/src/outbound/index.rs (annotations). */
-export const readService: Reader<Service> = resource({ spec: required(serviceSpec) }, (base, { spec }, document) => {
-  const opaquePorts = annotation(document, OPAQUE_PORTS_ANNOTATION, portRanges);
-  const accrual = failureAccrual(document);
-  const penalty = loadPenalty(document);
-  const routeDefaults = routeAnnotations(document);
-  if (opaquePorts === BAD || accrual === BAD || penalty === BAD || routeDefaults === BAD) return BAD;
-  const written = new Map<string, Ip>();
-  for (const address of [spec.clusterIP, ...spec.clusterIPs]) {
-    if (typeof address === "object") written.set(address.text, address);
-  }
-  const headless = spec.clusterIP === "None" || spec.clusterIPs.includes("None");
-  const selector = spec.selector === undefined || spec.selector.size === 0 ? undefined : spec.selector;
-  return {
-    ...base,
-    kind: "Service",
-    clusterIps: [...written.values()],
-    headless,
-    external: spec.type === "ExternalName",
-    ports: spec.ports,
-    selector,
-    localTrafficOnly: spec.internalTrafficPolicy === "Local",
-    publishNotReady: spec.publishNotReadyAddresses,
-    opaquePorts,
-    failureAccrual: accrual,
-    loadPenalty: penalty,
-    routeDefaults,
-  };
-});
+export const readService: Reader<Service> = resource(
+  { spec: required(serviceSpec) },
+  (base, { spec }, document) => {
+    const opaquePorts = annotation(document, OPAQUE_PORTS_ANNOTATION, portRanges);
+    const accrual = failureAccrual(document);
+    const penalty = loadPenalty(document);
+    const routeDefaults = routeAnnotations(document);
+    if (opaquePorts === BAD || accrual === BAD || penalty === BAD || routeDefaults === BAD) return BAD;
+    const written = new Map<string, Ip>();
+    for (const address of [spec.clusterIP, ...spec.clusterIPs]) {
+      if (typeof address === "object") written.set(address.text, address);
+    }
+    const headless = spec.clusterIP === "None" || spec.clusterIPs.includes("None");
+    const selector = spec.selector === undefined || spec.selector.size === 0 ? undefined : spec.selector;
+    return {
+      ...base,
+      kind: "Service",
+      clusterIps: [...written.values()],
+      headless,
+      external: spec.type === "ExternalName",
+      ports: spec.ports,
+      selector,
+      localTrafficOnly: spec.internalTrafficPolicy === "Local",
+      publishNotReady: spec.publishNotReadyAddresses,
+      opaquePorts,
+      failureAccrual: accrual,
+      loadPenalty: penalty,
+      routeDefaults,
+    };
+  },
+);

@@ -2,7 +2,7 @@ import { parseCidr } from "../../addr/cidr.ts";
 import { parseIp } from "../../addr/ip.ts";
 import { parsed, unparsed, type Parsed } from "../../parsed.ts";
 import { compileRegex } from "../../policy/regex.ts";
-import { parsedText, textLike, then, text, BAD, type Reader } from "./reader.ts";
+import { parsedText, textLike, refine, text, BAD, type Reader } from "./reader.ts";
 import { report, reportMismatch } from "./found.ts";
 
 /** Readers for the words that many kinds share. */
@@ -30,7 +30,7 @@ function parseCidrOrHost(value: string): ReturnType<typeof parseCidr> {
 }
 
 /** A regular expression of RE2 syntax, checked and passed on as text. */
-export const regex: Reader<string> = then(text, (source, at) => {
+export const regex: Reader<string> = refine(text, (source, at) => {
   const compiled = compileRegex(source);
   if (compiled.ok) return source;
   report(at, `found a regular expression that cannot be used (${compiled.problem}), expected RE2 syntax`);
@@ -38,7 +38,7 @@ export const regex: Reader<string> = then(text, (source, at) => {
 });
 
 /** A header name (RFC 9110, section 5.1), in lower case whatever its spelling. */
-export const headerName: Reader<string> = then(text, (name, at) => {
+export const headerName: Reader<string> = refine(text, (name, at) => {
   if (/^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}$/.test(name)) return name.toLowerCase();
   reportMismatch(at, "the name of an HTTP header");
   return BAD;
@@ -55,7 +55,10 @@ type Unit = keyof typeof UNIT_MS;
 const LONGEST_MS = 315_576_000_000_000;
 
 /** `1h30m`, `500ms`, `10s`: the durations of Gateway API routes (GEP-2257), in milliseconds. */
-export const gatewayDuration = parsedText('a duration such as "10s", "500ms" or "1m30s"', parseGatewayDuration);
+export const gatewayDuration = parsedText(
+  'a duration such as "10s", "500ms" or "1m30s"',
+  parseGatewayDuration,
+);
 
 function parseGatewayDuration(value: string): Parsed<number> {
   if (!/^([0-9]{1,5}(h|m|s|ms)){1,4}$/.test(value)) return unparsed(`"${value}" is not a duration`);

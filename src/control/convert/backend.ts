@@ -21,7 +21,7 @@ const PENALTY_DEFAULTS = { defaultRttMs: 30, decayMs: 10_000, penaltyMs: 5_000, 
 
 /** The four kinds of route spell their distributions alike, each with its own filter. */
 interface ProtoRouteBackend<F> {
-  readonly backend?: proto.Backend;
+  readonly backend?: proto.Backend | undefined;
   readonly filters: readonly F[];
 }
 interface ProtoDistribution<F> {
@@ -34,7 +34,10 @@ interface ProtoDistribution<F> {
     | {
         readonly case: "randomAvailable";
         readonly value: {
-          readonly backends: readonly { readonly backend?: ProtoRouteBackend<F>; readonly weight: number }[];
+          readonly backends: readonly {
+            readonly backend?: ProtoRouteBackend<F> | undefined;
+            readonly weight: number;
+          }[];
         };
       }
     | { readonly case: undefined; readonly value?: undefined };
@@ -124,10 +127,8 @@ function pathFromProto({ kind }: proto.Backend_EndpointDiscovery): NameAddr {
           ? addr.name
           : invalid(`"${kind.value.path}" is an address where a name belongs`);
       });
-    case undefined:
-      return invalid("has no kind");
     default:
-      return assertNever(kind.case);
+      return invalid("has no kind");
   }
 }
 

@@ -1,4 +1,4 @@
-import { formatSocketAddr, type SocketAddr } from "../../addr/socket-addr.ts";
+import { formatSocketAddr } from "../../addr/socket-addr.ts";
 import { assertNever } from "../../parsed.ts";
 import type { Endpoint, EndpointUpdate } from "../../policy/endpoint.ts";
 import type { Update, WeightedAddrSet } from "../../proto/gen/destination_pb.js";
@@ -24,7 +24,7 @@ export function endpointUpdateFromProto({ update }: Update): ConvertedUpdate {
     case "add":
       return added(update.value);
     case "remove": {
-      const addrs = update.value.addrs.flatMap((addr): SocketAddr[] => socketAddrFromProto(addr) ?? []);
+      const addrs = update.value.addrs.flatMap((addr) => socketAddrFromProto(addr) ?? []);
       return { change: { kind: "remove", addrs }, problems: [] };
     }
     case "noEndpoints":

@@ -236,7 +236,7 @@ export class H2Client extends H2Connection implements HttpService {
   protected override onStreamClosed(): void {
     if (this.over) return;
     if (this.#retired === undefined) this.#openPending();
-    else if (this.streams.size === 0) this.endAndLinger();
+    else if (this.streams.size === 0) this.transport.end();
   }
 
   protected override onOver(error: ProxyError): void {
@@ -254,6 +254,6 @@ export class H2Client extends H2Connection implements HttpService {
     }
     for (const stream of pending) stream.response.reset(error);
     this.#onRetire?.();
-    if (this.streams.size === 0 && !this.over) this.endAndLinger();
+    if (this.streams.size === 0 && !this.over) this.transport.end();
   }
 }

@@ -234,7 +234,7 @@ export class H2Server extends H2Connection implements ServerStreamOwner {
   }
 
   protected override onStreamClosed(): void {
-    if (this.#drain === "final" && this.streams.size === 0 && !this.over) this.endAndLinger();
+    if (this.#drain === "final" && this.streams.size === 0 && !this.over) this.transport.end();
   }
 
   protected override onOver(): void {}

@@ -1,9 +1,14 @@
 import type { EndpointListener } from "../../control/control-plane.ts";
-import { ProxyError, type ErrorCode } from "../../errors/proxy-error.ts";
-import type { HttpService, RequestHead, ResponseSink, Sink } from "../../http/message.ts";
-import { PendingExchange } from "../../http/pending-exchange.ts";
+import { ProxyError } from "../../errors/proxy-error.ts";
+import {
+  DiscardSink,
+  type HttpService,
+  type RequestHead,
+  type ResponseSink,
+  type Sink,
+} from "../../http/message.ts";
+import { QueuedService } from "../../http/queued-service.ts";
 import type { EndpointUpdate } from "../../policy/endpoint.ts";
-import { DispatchQueue, type Dispatchable, type Refusal } from "../../stack/dispatch-queue.ts";
 import type { Clock } from "../../time/clock.ts";
 import { EndpointPool, type PooledEndpoint } from "../endpoint-pool.ts";
 import type { HttpBackend } from "./backend-cache.ts";
@@ -16,7 +21,7 @@ export interface BalancerParams {
   readonly random: () => number;
   readonly queueCapacity: number;
   readonly failfastTimeoutMs: number;
-  /** `Service.shop.web:80`, for messages. */
+  /** `backend Service.shop.web:80`, for messages. */
   readonly name: string;
   readonly makeEndpoint: ConstructorParameters<typeof EndpointPool<HttpEndpoint>>[0];
   /** Ends the resolution that feeds it. */
@@ -33,27 +38,26 @@ export interface BalancerParams {
  */
 export class HttpBalancer implements HttpBackend, EndpointListener {
   readonly #pool: EndpointPool<HttpEndpoint>;
-  readonly #queue: DispatchQueue;
-  readonly #clock: Clock;
-  readonly #name: string;
+  readonly #queue: QueuedService;
   readonly #onClose: () => void;
   #failure: ProxyError | undefined = undefined;
 
   constructor(params: BalancerParams) {
+    const { clock, queueCapacity, failfastTimeoutMs, name } = params;
     this.#onClose = params.onClose;
-    this.#clock = params.clock;
-    this.#name = params.name;
-    this.#queue = new DispatchQueue({
-      capacity: params.queueCapacity,
-      failfastTimeoutMs: params.failfastTimeoutMs,
-      clock: params.clock,
+    this.#queue = new QueuedService({
+      clock,
+      capacity: queueCapacity,
+      failfastTimeoutMs,
+      name,
       isReady: () => this.#pool.readyCount > 0,
+      inner: { call: (head, last, response) => this.#send(head, last, response, clock.nowMs()) },
     });
     this.#pool = new EndpointPool(params.makeEndpoint, params.random, () => this.#queue.onReady());
   }
 
   get available(): boolean {
-    return this.#queue.isAvailable();
+    return this.#queue.available;
   }
 
   update(update: EndpointUpdate): void {
@@ -68,17 +72,9 @@ export class HttpBalancer implements HttpBackend, EndpointListener {
   }
 
   call(head: RequestHead, last: boolean, response: ResponseSink): Sink {
-    // Nobody overtakes those who wait; but with nobody waiting a request must not cost a place in the queue.
-    const endpoint = this.#queue.length === 0 ? this.#pool.pick(this.#clock.nowMs()) : undefined;
-    if (endpoint !== undefined) return endpoint.call(head, last, response);
-    const pending = new PendingExchange(head, last, response);
-    if (this.#failure !== undefined) {
-      pending.fail(this.#failure);
-      return pending;
-    }
-    const place = this.#queue.submit(new WaitingRequest(pending, this.#pool, this.#clock, this.#name));
-    if (place !== undefined) pending.onCanceled = () => place.cancel();
-    return pending;
+    if (this.#failure === undefined) return this.#queue.call(head, last, response);
+    response.reset(this.#failure);
+    return new DiscardSink(response);
   }
 
   close(): void {
@@ -86,40 +82,11 @@ export class HttpBalancer implements HttpBackend, EndpointListener {
     this.#queue.close();
     this.#pool.close();
   }
-}
 
-class WaitingRequest implements Dispatchable {
-  readonly #pending: PendingExchange;
-  readonly #pool: EndpointPool<HttpEndpoint>;
-  readonly #clock: Clock;
-  readonly #name: string;
-
-  constructor(pending: PendingExchange, pool: EndpointPool<HttpEndpoint>, clock: Clock, name: string) {
-    this.#pending = pending;
-    this.#pool = pool;
-    this.#clock = clock;
-    this.#name = name;
+  #send(head: RequestHead, last: boolean, response: ResponseSink, nowMs: number): Sink {
+    const endpoint = this.#pool.pick(nowMs);
+    if (endpoint !== undefined) return endpoint.call(head, last, response);
+    response.reset(new ProxyError("loadshed", "no endpoint is ready", { side: "proxy" }));
+    return new DiscardSink(response);
   }
-
-  dispatch(): void {
-    const endpoint = this.#pool.pick(this.#clock.nowMs());
-    if (endpoint === undefined) this.refuse("failfast");
-    else this.#pending.start(endpoint);
-  }
-
-  refuse(reason: Refusal): void {
-    this.#pending.fail(refusal(reason, this.#name));
-  }
-}
-
-const REFUSALS: Record<Refusal, readonly [ErrorCode, string]> = {
-  failfast: ["failfast", "service in fail-fast"],
-  loadshed: ["loadshed", "service unavailable"],
-  closed: ["pool_failed", "service closed"],
-};
-
-/** What a request is told that a queue does not take. */
-export function refusal(reason: Refusal, name: string): ProxyError {
-  const [code, text] = REFUSALS[reason];
-  return new ProxyError(code, `${name}: ${text}`, { side: "proxy" });
 }

@@ -7,7 +7,7 @@ import { CountedExchange, EndpointMetrics } from "../../http/endpoint-metrics.ts
 import type { H2Options } from "../../http/h2-options.ts";
 import type { HttpService, RequestHead, ResponseHead, ResponseSink, Sink } from "../../http/message.ts";
 import { OrigProtoUpgrade } from "../../http/orig-proto.ts";
-import { Http1Pool } from "../../http/pool.ts";
+import { H1Pool } from "../../http/pool.ts";
 import { RescueService } from "../../http/respond.ts";
 import type { Log } from "../../log/log.ts";
 import type { Families } from "../../metrics/families.ts";
@@ -60,7 +60,7 @@ export class EndpointStack implements HttpEndpoint {
   readonly #load: PeakEwma;
   readonly #clock: Clock;
   readonly #h2: ReconnectingH2 | undefined;
-  readonly #http1: Http1Pool | undefined;
+  readonly #http1: H1Pool | undefined;
   readonly #service: HttpService;
 
   constructor(target: EndpointTarget, context: EndpointContext, readinessChanged: () => void) {
@@ -92,11 +92,11 @@ export class EndpointStack implements HttpEndpoint {
       : undefined;
     this.#http1 =
       version === 1
-        ? new Http1Pool({
+        ? new H1Pool({
             clock,
             maxIdle: context.maxIdleHttp1,
             idleTimeoutMs: context.http1IdleTimeoutMs,
-            connect: (signal) => dialer.dial(endpoint, "http1", at, signal),
+            connect: () => dialer.dial(endpoint, "http1", at),
           })
         : undefined;
     const client = clientFor(this.#h2, this.#http1);
@@ -147,7 +147,7 @@ function http2Options(own: H2Options, { metadata: { http2 } }: Endpoint): H2Opti
   };
 }
 
-function clientFor(h2: ReconnectingH2 | undefined, http1: Http1Pool | undefined): HttpService {
+function clientFor(h2: ReconnectingH2 | undefined, http1: H1Pool | undefined): HttpService {
   if (h2 === undefined) {
     if (http1 === undefined) throw new Error("an endpoint needs a client");
     return http1;

@@ -7,7 +7,7 @@
  * Line ends are CRLF; a bare LF is taken, as RFC 9112 section 2.2 allows and hyper does, and leaves as CRLF. A bare CR is
  * always malformed.
  */
-import { HeaderField, NameRole } from "../header-field.ts";
+import { HeaderField, HeaderName, NameRole } from "../header-field.ts";
 import { H1_FIELD_LINES, H1_HEAD_BYTES, H1_LEADING_BLANK_BYTES, H1_NAME_BYTES, H1_TARGET_BYTES } from "../limits.ts";
 import { ConnectionOptions } from "./connection-options.ts";
 import { parseFieldLine, TOKEN_BYTES } from "./field-line.ts";
@@ -401,7 +401,7 @@ const TOO_MANY_FIELDS: HeadProblem = { status: 431, problem: "too many field lin
 const NAME_TOO_LONG: HeadProblem = { status: 431, problem: "a field name is too long" };
 
 /** Placeholders that keep the shape of a parser constant; never seen after a complete head. */
-const NO_FIELD = new HeaderField({ text: "", role: NameRole.ordinary, staticIndex: 0 }, "");
+const NO_FIELD = new HeaderField(new HeaderName("", NameRole.ordinary), "");
 const NO_REQUEST: RequestLine = {
   version: 11,
   method: NO_FIELD,

@@ -1,0 +1,203 @@
+import { Server, ServerCredentials } from "@grpc/grpc-js";
+import { formatSocketAddr, type SocketAddr } from "../addr/socket-addr.ts";
+import type { Log } from "../log/log.ts";
+import { systemClock, wallMs, type Clock } from "../time/clock.ts";
+import { WatchCell } from "../watch/watch.ts";
+import { loadOrCreateAuthority } from "./ca/authority-files.ts";
+import { Authority, DEFAULT_ISSUE_POLICY, type IssuePolicy } from "./ca/authority.ts";
+import { Cluster } from "./index/cluster.ts";
+import { DEFAULT_SETTINGS, serviceAccountIdentity, type ClusterSettings } from "./index/settings.ts";
+import { FolderWatcher } from "./resources/folder-watcher.ts";
+import type { ResourceSet } from "./resources/resource-set.ts";
+import { addDestinationService } from "./serve/destination-service.ts";
+import { FrontListener } from "./serve/front-listener.ts";
+import { IdentityService } from "./serve/identity-service.ts";
+import { OpenStreams } from "./serve/open-streams.ts";
+import { addPolicyServices } from "./serve/policy-services.ts";
+import { writeWhole } from "./serve/private-file.ts";
+import { ServerCertificates } from "./serve/server-certificates.ts";
+import { TokenStore } from "./serve/token-store.ts";
+
+export interface EmbeddedOptions {
+  /** The folder with the manifests. */
+  readonly resourcesDir: string;
+  /** At least one; port 0 takes a free one. */
+  readonly listen: readonly SocketAddr[];
+  /** Where the certificate authority is kept; undefined: in memory, new at every start. */
+  readonly caDir?: string | undefined;
+  /** Where each identity's token is written; undefined: tokens are known to `tokenFor` alone. */
+  readonly tokensDir?: string | undefined;
+  /** Gets the trust anchors as PEM. */
+  readonly trustAnchorsFile?: string | undefined;
+  /** Life of issued certificates; default 24 hours. */
+  readonly identityLifetimeMs?: number | undefined;
+  /** DNS identities that the control plane shows under TLS; default those of the destination and the identity controller. */
+  readonly serverNames?: readonly [string, ...string[]] | undefined;
+  readonly settings?: Partial<ClusterSettings> | undefined;
+  readonly log: Log;
+  readonly clock?: Clock | undefined;
+}
+
+/** How long streams and calls may take to end at shutdown. */
+const CLOSE_GRACE_MS = 500;
+
+/** Requests are small: a name, a token, a certificate request. */
+const REQUEST_MAX_BYTES = 64 * 1024;
+
+/** Streams of one connection. A proxy has three or four per target that it knows. */
+const STREAMS_MAX = 16_384;
+
+/** The control plane in one process: manifests in, the mesh's gRPC API out. */
+export class EmbeddedControlPlane {
+  /** Where it listens, in the order of the options, with the ports that were bound. */
+  readonly addresses: readonly SocketAddr[];
+  /** For `LINKERD2_PROXY_IDENTITY_TRUST_ANCHORS`. */
+  readonly trustAnchorsPem: string;
+  /** For the `..._SVC_NAME` variables of proxies that speak TLS. */
+  readonly serverNames: readonly [string, ...string[]];
+  readonly #clock: Clock;
+  readonly #folder: FolderWatcher;
+  readonly #tokens: TokenStore;
+  readonly #streams: OpenStreams;
+  readonly #server: Server;
+  readonly #listeners: readonly FrontListener[];
+  readonly #stop: AbortController;
+  #closing: Promise<void> | undefined;
+
+  private constructor(parts: {
+    readonly trustAnchorsPem: string;
+    readonly serverNames: readonly [string, ...string[]];
+    readonly clock: Clock;
+    readonly folder: FolderWatcher;
+    readonly tokens: TokenStore;
+    readonly streams: OpenStreams;
+    readonly server: Server;
+    readonly listeners: readonly FrontListener[];
+    readonly stop: AbortController;
+  }) {
+    this.addresses = parts.listeners.map((listener) => listener.addr);
+    this.trustAnchorsPem = parts.trustAnchorsPem;
+    this.serverNames = parts.serverNames;
+    this.#clock = parts.clock;
+    this.#folder = parts.folder;
+    this.#tokens = parts.tokens;
+    this.#streams = parts.streams;
+    this.#server = parts.server;
+    this.#listeners = parts.listeners;
+    this.#stop = parts.stop;
+  }
+
+  /**
+   * Reads the manifests, takes up or makes the authority, writes tokens and trust anchors, and listens.
+   *
+   * @throws ManifestError with every problem of the manifests; Error naming what else failed.
+   */
+  static async start(options: EmbeddedOptions): Promise<EmbeddedControlPlane> {
+    const { log, clock = systemClock, caDir } = options;
+    const settings: ClusterSettings = { ...DEFAULT_SETTINGS, ...options.settings };
+    const serverNames = options.serverNames ?? defaultServerNames(settings);
+    const folder = await FolderWatcher.start(options.resourcesDir, clock, log);
+    const listeners: FrontListener[] = [];
+    const stop = new AbortController();
+    try {
+      const authority = await authorityOf(caDir, settings.trustDomain);
+      const tokens = new TokenStore(options.tokensDir);
+      await tokens.setIdentities(identitiesOf(folder.resources.value));
+      if (options.trustAnchorsFile !== undefined) {
+        await writeWhole(options.trustAnchorsFile, authority.trustAnchorsPem, 0o644);
+      }
+      const cluster = new WatchCell(new Cluster(folder.resources.value, settings));
+      const streams = new OpenStreams(cluster);
+      const server = new Server({
+        "grpc.max_receive_message_length": REQUEST_MAX_BYTES,
+        "grpc.max_concurrent_streams": STREAMS_MAX,
+      });
+      addDestinationService(server, streams);
+      addPolicyServices(server, cluster, streams);
+      const policy = issuePolicy(options.identityLifetimeMs);
+      new IdentityService(authority, tokens, policy, log).addTo(server);
+      const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
+      const certificates = new ServerCertificates(authority, serverNames);
+      for (const addr of options.listen) {
+        const inject = injector.injectConnection.bind(injector);
+        listeners.push(await FrontListener.listen(addr, certificates, inject, clock, log));
+      }
+      let writing = Promise.resolve();
+      folder.resources.subscribe(stop.signal, (resources) => {
+        // Tokens first: a workload that appears in discovery should be able to get its certificate.
+        writing = writing
+          .then(() => tokens.setIdentities(identitiesOf(resources)))
+          .catch((error: unknown) => log.error(`Tokens were not written: ${String(error)}`));
+        cluster.publish(new Cluster(resources, settings));
+      });
+      for (const { addr } of listeners) log.info("Control plane listening", { addr: formatSocketAddr(addr) });
+      const { trustAnchorsPem } = authority;
+      const parts = { trustAnchorsPem, serverNames, clock, folder, tokens, streams, server, listeners, stop };
+      return new EmbeddedControlPlane(parts);
+    } catch (error) {
+      await Promise.all([folder.close(), ...listeners.map((listener) => listener.close())]);
+      throw error;
+    }
+  }
+
+  /** The first of `addresses`. */
+  get address(): SocketAddr {
+    const [first] = this.addresses;
+    if (first === undefined) throw new Error("the control plane was started without a listener");
+    return first;
+  }
+
+  /** The token of an identity that a manifest names. */
+  tokenFor(identity: string): string | undefined {
+    return this.#tokens.tokenFor(identity);
+  }
+
+  /** Ends all streams with OK, then everything else. May be called twice. */
+  close(): Promise<void> {
+    this.#closing ??= this.#shutDown();
+    return this.#closing;
+  }
+
+  async #shutDown(): Promise<void> {
+    this.#stop.abort();
+    for (const listener of this.#listeners) listener.stopAccepting();
+    await this.#folder.close();
+    this.#streams.endAll();
+    await new Promise<void>((resolve) => {
+      const grace = this.#clock.after(CLOSE_GRACE_MS, resolve);
+      this.#server.tryShutdown(() => {
+        grace.cancel();
+        resolve();
+      });
+    });
+    this.#server.forceShutdown();
+    await Promise.all(this.#listeners.map((listener) => listener.close()));
+  }
+}
+
+/** Identities of the destination controller, which serves policy too, and of the identity controller. */
+export function defaultServerNames(settings: ClusterSettings): readonly [string, ...string[]] {
+  const namespace = settings.controlPlaneNamespace;
+  return [
+    serviceAccountIdentity(settings, namespace, "linkerd-destination"),
+    serviceAccountIdentity(settings, namespace, "linkerd-identity"),
+  ];
+}
+
+async function authorityOf(directory: string | undefined, trustDomain: string): Promise<Authority> {
+  if (directory === undefined) return Authority.create(trustDomain, wallMs());
+  const authority = await loadOrCreateAuthority(directory, trustDomain, wallMs());
+  if (!authority.ok) throw new Error(authority.problem);
+  return authority.value;
+}
+
+/** The usual skew would dwarf a certificate that lives for seconds; it is kept below a tenth of the life. */
+function issuePolicy(lifetimeMs: number | undefined): IssuePolicy {
+  if (lifetimeMs === undefined) return DEFAULT_ISSUE_POLICY;
+  const clockSkewMs = Math.min(DEFAULT_ISSUE_POLICY.clockSkewMs, lifetimeMs / 10);
+  return { lifetimeMs, clockSkewMs };
+}
+
+function identitiesOf(resources: ResourceSet): ReadonlySet<string> {
+  return new Set(resources.ofKind("ExternalWorkload").map((workload) => workload.identity.text));
+}

@@ -1,0 +1,117 @@
+import { once } from "node:events";
+import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
+import { createServer as createTlsServer, type Server as TlsServer, type TLSSocket } from "node:tls";
+import { isLoopback, parseIp } from "../../addr/ip.ts";
+import { formatSocketAddr, type SocketAddr } from "../../addr/socket-addr.ts";
+import type { Log } from "../../log/log.ts";
+import type { Clock } from "../../time/clock.ts";
+import type { ServerCertificates } from "./server-certificates.ts";
+
+/** The first byte of a TLS handshake record (RFC 8446, section 5.1). */
+const TLS_HANDSHAKE = 0x16;
+
+/** How long a new connection may stay silent, and how long its handshake may take. */
+const FIRST_BYTES_TIMEOUT_MS = 10_000;
+
+/** Connections of one listener at a time: a guard against floods, far above the proxies of a mesh. */
+const CONNECTIONS_MAX = 10_000;
+
+/**
+ * Accepts connections and tells by their first byte whether they are TLS or clear text, so that one port serves both: the
+ * mesh's proxies speak clear text to a control plane on their own machine and TLS to every other.
+ *
+ * Clear text from another machine is refused, since tokens would travel in it.
+ */
+export class FrontListener {
+  readonly addr: SocketAddr;
+  readonly #server: Server;
+  readonly #tls: TlsServer;
+  readonly #sockets: Set<Socket>;
+
+  private constructor(addr: SocketAddr, server: Server, tls: TlsServer, sockets: Set<Socket>) {
+    this.addr = addr;
+    this.#server = server;
+    this.#tls = tls;
+    this.#sockets = sockets;
+  }
+
+  /**
+   * @param onConnection gets each connection after its TLS has been taken off.
+   * @throws if the address cannot be bound.
+   */
+  static async listen(
+    addr: SocketAddr,
+    certificates: ServerCertificates,
+    onConnection: (connection: Socket) => void,
+    clock: Clock,
+    log: Log,
+  ): Promise<FrontListener> {
+    const sockets = new Set<Socket>();
+    const tls = createTlsServer({
+      SNICallback: (name, done) => {
+        try {
+          done(null, certificates.contextFor(name));
+        } catch (error) {
+          done(error instanceof Error ? error : new Error(String(error)));
+        }
+      },
+      ALPNProtocols: ["h2"],
+      minVersion: "TLSv1.3",
+      handshakeTimeout: FIRST_BYTES_TIMEOUT_MS,
+    });
+    tls.on("secureConnection", (socket) => onConnection(asHttp2(socket)));
+    tls.on("tlsClientError", (error, socket) => {
+      log.debug(`TLS handshake failed: ${error.message}`, { client: socket.remoteAddress });
+      socket.destroy();
+    });
+    const server = createServer({ noDelay: true }, (socket) => {
+      sockets.add(socket);
+      socket.on("close", () => sockets.delete(socket));
+      // A connection that breaks is an ordinary event; whoever reads it learns by the end.
+      socket.on("error", (error) => log.debug(`connection failed: ${error.message}`));
+      const silence = clock.after(FIRST_BYTES_TIMEOUT_MS, () => socket.destroy());
+      socket.once("close", () => silence.cancel());
+      socket.once("readable", () => {
+        silence.cancel();
+        const first: unknown = socket.read();
+        if (!Buffer.isBuffer(first)) return void socket.destroy();
+        socket.unshift(first);
+        if (first[0] === TLS_HANDSHAKE) return void tls.emit("connection", socket);
+        const peer = parseIp(socket.remoteAddress ?? "");
+        if (peer.ok && isLoopback(peer.value)) return onConnection(socket);
+        log.warn("Refused clear text from another machine: use TLS", { client: socket.remoteAddress });
+        socket.destroy();
+      });
+    });
+    server.maxConnections = CONNECTIONS_MAX;
+    server.listen({ host: addr.ip.text, port: addr.port, ipv6Only: addr.ip.version === 6 });
+    try {
+      await once(server, "listening");
+    } catch (error) {
+      throw new Error(`cannot listen on ${formatSocketAddr(addr)}: ${String(error)}`, { cause: error });
+    }
+    // A TCP server that listens has an address with a port.
+    const { port } = server.address() as AddressInfo;
+    return new FrontListener({ ip: addr.ip, port }, server, tls, sockets);
+  }
+
+  /** Accepts no more. */
+  stopAccepting(): void {
+    this.#server.close();
+  }
+
+  /** Ends whatever is still connected. */
+  async close(): Promise<void> {
+    const closed = this.#server.listening ? once(this.#server, "close") : undefined;
+    if (closed !== undefined) this.#server.close();
+    for (const socket of this.#sockets) socket.destroy();
+    this.#tls.close();
+    await closed;
+  }
+}
+
+/** Proxies offer no ALPN and mean HTTP/2 all the same; Node's HTTP/2 server would take them for HTTP/1. */
+function asHttp2(socket: TLSSocket): TLSSocket {
+  if (socket.alpnProtocol !== "h2") Object.defineProperty(socket, "alpnProtocol", { value: "h2" });
+  return socket;
+}

@@ -1,0 +1,189 @@
+import { formatSocketAddr, type SocketAddr } from "../addr/socket-addr.ts";
+import { ProxyError } from "../errors/proxy-error.ts";
+import { ReconnectingH2 } from "../http/client/reconnecting-h2.ts";
+import { EndpointMetrics, EndpointMetricsService } from "../http/endpoint-metrics.ts";
+import type { HttpService, RequestHead, ResponseSink, Sink } from "../http/message.ts";
+import { H1Pool } from "../http/pool.ts";
+import { QueuedService } from "../http/queued-service.ts";
+import type { Log } from "../log/log.ts";
+import type { Families } from "../metrics/families.ts";
+import { INBOUND_DIALLED_LABELS, inboundEndpointLabels } from "../metrics/labels.ts";
+import { formatMeta, type Meta } from "../policy/meta.ts";
+import { IdleCache, type Handle } from "../stack/idle-cache.ts";
+import type { Clock } from "../time/clock.ts";
+import { connectTcp } from "../transport/connect.ts";
+import type { SocketTransport } from "../transport/socket-transport.ts";
+import type { TransportMetrics } from "../transport/transport-metrics.ts";
+import { clientIdOf, type InboundConnection } from "./connection.ts";
+import type { ApplicationOptions, Applications } from "./context.ts";
+
+/**
+ * What a client stack towards the application is built for. Connections to the application are never shared between
+ * clients of different identity, nor between what different routes and authorizations let in.
+ */
+export interface ApplicationTarget {
+  readonly connection: InboundConnection;
+  /** What the application speaks: the protocol of the request after any downgrade. */
+  readonly version: 1 | 2;
+  /** The authority of the request: applications may tell virtual hosts apart by connection. */
+  readonly authority: string;
+  readonly server: { readonly meta: Meta; readonly port: number };
+  readonly route: Meta;
+  readonly authorization: Meta;
+}
+
+/** Stacks that nobody has used for a while are bounded: clients choose authorities. */
+const IDLE_STACKS_MAX = 1024;
+
+/** Client stacks towards the applications of this workload, shared by all connections. */
+export class ApplicationClients implements Applications {
+  readonly #clock: Clock;
+  readonly #random: () => number;
+  readonly #log: Log;
+  readonly #families: Families;
+  readonly #transportMetrics: TransportMetrics;
+  readonly #options: ApplicationOptions;
+  readonly #ownPort: () => number;
+  readonly #stacks: IdleCache<string, ApplicationStack>;
+
+  /** @param ownPort of the inbound listener: dialling it would be a loop. */
+  constructor(
+    base: {
+      readonly clock: Clock;
+      readonly random: () => number;
+      readonly log: Log;
+      readonly families: Families;
+      readonly transportMetrics: TransportMetrics;
+    },
+    options: ApplicationOptions,
+    ownPort: () => number,
+  ) {
+    this.#clock = base.clock;
+    this.#random = base.random;
+    this.#log = base.log;
+    this.#families = base.families;
+    this.#transportMetrics = base.transportMetrics;
+    this.#options = options;
+    this.#ownPort = ownPort;
+    this.#stacks = new IdleCache({
+      clock: base.clock,
+      idleTimeoutMs: options.idleTimeoutMs,
+      maxIdle: IDLE_STACKS_MAX,
+      dispose: (stack) => stack.close(),
+    });
+  }
+
+  acquire(target: ApplicationTarget): Handle<HttpService> {
+    return this.#stacks.acquire(keyOf(target), () => this.#build(target));
+  }
+
+  /** A connection of its own for bytes that are not HTTP. Throws ProxyError `io`, `connect_timeout` or `loop`. */
+  async connect(addr: SocketAddr): Promise<SocketTransport> {
+    if (addr.port === this.#ownPort()) {
+      throw new ProxyError("loop", `${formatSocketAddr(addr)} is the inbound proxy itself`, {
+        side: "proxy",
+      });
+    }
+    const { connectTimeoutMs: timeoutMs, connectKeepAliveMs, connectUserTimeoutMs } = this.#options;
+    const transport = await connectTcp(addr, {
+      clock: this.#clock,
+      timeoutMs,
+      keepAliveMs: connectKeepAliveMs,
+      userTimeoutMs: connectUserTimeoutMs,
+    });
+    this.#transportMetrics.track(transport, INBOUND_DIALLED_LABELS);
+    return transport;
+  }
+
+  close(): void {
+    this.#stacks.clear();
+  }
+
+  #build(target: ApplicationTarget): ApplicationStack {
+    const { connection, server, route, authorization } = target;
+    const labels = inboundEndpointLabels({
+      authority: undefined,
+      target: connection.target,
+      tls: connection.tls,
+      server,
+      route,
+      authorization,
+    });
+    const metrics = new EndpointMetrics(this.#families, labels, () => this.#clock.nowMs());
+    const client = target.version === 1 ? this.#http1(connection.target) : this.#http2(connection.target);
+    return new ApplicationStack(new EndpointMetricsService(metrics, client.service), () => {
+      client.close();
+      metrics.close();
+    });
+  }
+
+  #http1(addr: SocketAddr): Client {
+    const pool = new H1Pool({
+      clock: this.#clock,
+      maxIdle: this.#options.maxIdleHttp1,
+      idleTimeoutMs: this.#options.http1IdleTimeoutMs,
+      connect: () => this.connect(addr),
+    });
+    return { service: pool, close: () => pool.close() };
+  }
+
+  /** One connection, made before it is needed; while the application is down requests wait until failfast. */
+  #http2(addr: SocketAddr): Client {
+    const { connectBackoff, http2Client, queueCapacity, failfastTimeoutMs } = this.#options;
+    const h2 = new ReconnectingH2({
+      clock: this.#clock,
+      random: this.#random,
+      backoff: connectBackoff,
+      http2: http2Client,
+      connect: () => this.connect(addr),
+      onReadiness: () => {
+        if (h2.ready) queue.onReady();
+      },
+      onConnectError: (error) => {
+        this.#log.warn("Failed to connect", { "server.addr": formatSocketAddr(addr), error: error.message });
+      },
+    });
+    const queue = new QueuedService({
+      clock: this.#clock,
+      capacity: queueCapacity,
+      failfastTimeoutMs,
+      name: formatSocketAddr(addr),
+      isReady: () => h2.ready,
+      inner: h2,
+    });
+    h2.start();
+    return {
+      service: queue,
+      close: () => {
+        queue.close();
+        h2.close();
+      },
+    };
+  }
+}
+
+interface Client {
+  readonly service: HttpService;
+  readonly close: () => void;
+}
+
+class ApplicationStack implements HttpService {
+  readonly #service: HttpService;
+  readonly close: () => void;
+
+  constructor(service: HttpService, close: () => void) {
+    this.#service = service;
+    this.close = close;
+  }
+
+  call(head: RequestHead, last: boolean, response: ResponseSink): Sink {
+    return this.#service.call(head, last, response);
+  }
+}
+
+function keyOf({ connection, version, authority, server, route, authorization }: ApplicationTarget): string {
+  const { tls, target } = connection;
+  const client = tls.kind === "established" ? `id ${clientIdOf(connection) ?? ""}` : tls.kind;
+  const policy = `${formatMeta(server.meta)} ${formatMeta(route)} ${formatMeta(authorization)}`;
+  return `${formatSocketAddr(target)} h${version} ${authority} ${client} ${policy}`;
+}

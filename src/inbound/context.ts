@@ -1,0 +1,64 @@
+import type { Ip } from "../addr/ip.ts";
+import type { H2Options, H2ServerOptions } from "../http/h2-options.ts";
+import type { Log } from "../log/log.ts";
+import type { Families } from "../metrics/families.ts";
+import type { BackoffParams } from "../time/backoff.ts";
+import type { Clock } from "../time/clock.ts";
+import type { Credentials } from "../tls/credentials.ts";
+import type { Terminator } from "../tls/terminate.ts";
+import type { OrigDst } from "../transport/orig-dst/orig-dst.ts";
+import type { TransportMetrics } from "../transport/transport-metrics.ts";
+import type { Watch } from "../watch/watch.ts";
+import type { Drain } from "../stack/drain.ts";
+import type { SocketAddr } from "../addr/socket-addr.ts";
+import type { HttpService } from "../http/message.ts";
+import type { Handle } from "../stack/idle-cache.ts";
+import type { SocketTransport } from "../transport/socket-transport.ts";
+import type { ApplicationTarget } from "./application.ts";
+import type { PolicyStore } from "./policy-store.ts";
+
+/** What the parts of the inbound proxy share. */
+export interface InboundContext {
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly log: Log;
+  readonly families: Families;
+  readonly transportMetrics: TransportMetrics;
+  readonly origDst: OrigDst;
+  readonly credentials: Watch<Credentials>;
+  readonly terminator: Terminator;
+  readonly policies: PolicyStore;
+  readonly applications: Applications;
+  readonly drain: Drain;
+  readonly options: InboundOptions;
+}
+
+/** Where authorized traffic goes. */
+export interface Applications {
+  /** A service for the requests of one client, kept while it is held. */
+  acquire(target: ApplicationTarget): Handle<HttpService>;
+  /** A connection for bytes that are not HTTP. Rejects with a ProxyError. */
+  connect(addr: SocketAddr): Promise<SocketTransport>;
+}
+
+/** What the inbound proxy is told at start. */
+export interface InboundOptions {
+  /** Original destinations that are accepted; empty accepts all. */
+  readonly ips: readonly Ip[];
+  readonly detectTimeoutMs: number;
+  readonly http2Server: H2ServerOptions;
+}
+
+/** How applications are reached. */
+export interface ApplicationOptions {
+  readonly connectTimeoutMs: number;
+  readonly connectKeepAliveMs: number | undefined;
+  readonly connectUserTimeoutMs: number | undefined;
+  readonly connectBackoff: BackoffParams;
+  readonly http2Client: H2Options;
+  readonly maxIdleHttp1: number;
+  readonly http1IdleTimeoutMs: number;
+  readonly queueCapacity: number;
+  readonly failfastTimeoutMs: number;
+  readonly idleTimeoutMs: number;
+}

@@ -1,0 +1,34 @@
+import type { ProxyError } from "../errors/proxy-error.ts";
+
+/**
+ * The value of the label `error` in `inbound_{http,tcp}_errors_total`; undefined for what has a metric of its own or is
+ * no failure of the proxy.
+ *
+ * Source: linkerd2-proxy, linkerd/app/inbound/src/metrics/error.rs.
+ */
+export function errorLabel({ code }: ProxyError): string | undefined {
+  switch (code) {
+    case "unauthorized":
+    case "route_not_found":
+    case "rate_limited":
+    case "redirected":
+    case "injected_failure":
+    case "canceled":
+      return undefined;
+    case "failfast":
+      return "failfast";
+    case "loadshed":
+      return "loadshed";
+    case "tls_detect_timeout":
+      return "tls detection timeout";
+    case "gateway_domain_invalid":
+      return "gateway domain invalid";
+    case "loop":
+      return "unexpected";
+    case "io":
+    case "upstream_closed":
+      return "i/o";
+    default:
+      return "unexpected";
+  }
+}

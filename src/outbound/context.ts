@@ -1,0 +1,49 @@
+import type { H2ServerOptions } from "../http/h2-options.ts";
+import type { Drain } from "../stack/drain.ts";
+import { IdleCache, type Handle } from "../stack/idle-cache.ts";
+import type { OrigDst } from "../transport/orig-dst/orig-dst.ts";
+import type { TransportMetrics } from "../transport/transport-metrics.ts";
+import { formatTarget, type Target } from "./target.ts";
+import { TargetStack, type TargetContext } from "./target-stack.ts";
+
+/** What the parts of the outbound proxy share. */
+export interface OutboundContext extends TargetContext {
+  readonly transportMetrics: TransportMetrics;
+  readonly origDst: OrigDst;
+  readonly drain: Drain;
+  readonly targets: TargetCache;
+  readonly options: OutboundOptions;
+}
+
+/** What the outbound proxy is told at start. */
+export interface OutboundOptions {
+  readonly detectTimeoutMs: number;
+  readonly http2Server: H2ServerOptions;
+}
+
+/** Targets that nobody uses any more are bounded: applications may name any number. */
+const IDLE_TARGETS_MAX = 1024;
+
+/** The stacks of targets in use, kept for a while after their last connection. */
+export class TargetCache {
+  readonly #stacks: IdleCache<string, TargetStack>;
+  readonly #context: TargetContext;
+
+  constructor(context: TargetContext, idleTimeoutMs: number) {
+    this.#context = context;
+    this.#stacks = new IdleCache({
+      clock: context.clock,
+      idleTimeoutMs,
+      maxIdle: IDLE_TARGETS_MAX,
+      dispose: (stack) => stack.close(),
+    });
+  }
+
+  acquire(target: Target): Handle<TargetStack> {
+    return this.#stacks.acquire(formatTarget(target), () => new TargetStack(target, this.#context));
+  }
+
+  close(): void {
+    this.#stacks.clear();
+  }
+}

@@ -1,0 +1,58 @@
+import { formatSocketAddr, type SocketAddr } from "../../addr/socket-addr.ts";
+import type { HttpService } from "../../http/message.ts";
+import { authorityOf, NormalizeAuthority } from "../../http/normalize-authority.ts";
+import { RescueService } from "../../http/respond.ts";
+import { H1Server } from "../../http/server/h1.ts";
+import { H2Server } from "../../http/server/h2.ts";
+import { replay } from "../../transport/replay.ts";
+import type { SocketTransport } from "../../transport/socket-transport.ts";
+import type { OutboundContext } from "../context.ts";
+import { errorLabel } from "../errors.ts";
+import { SERVER_RESCUE } from "../rescue.ts";
+
+/** An application's connection that is about to be served as HTTP. */
+export interface HttpConnection {
+  readonly client: SocketAddr;
+  readonly transport: SocketTransport;
+  /** Read already. */
+  readonly prefix: Buffer;
+  readonly version: 1 | 2;
+  /** For HTTP/1 requests that name no host; undefined fails them. */
+  readonly defaultAuthority: string | undefined;
+  /** Called once, when the connection is gone. */
+  readonly onClose: () => void;
+}
+
+/**
+ * Serves HTTP to an application. From the outside in: failures become responses; HTTP/1 requests get an authority,
+ * because routes are matched by it; then `service`.
+ *
+ * Source: linkerd2-proxy, linkerd/app/outbound/src/http/server.rs.
+ */
+export function serveHttp(context: OutboundContext, connection: HttpConnection, service: HttpService): void {
+  const { clock, drain, families, log, informationalHeaders, options } = context;
+  const { client, transport, prefix, version, defaultAuthority } = connection;
+  const authority = defaultAuthority === undefined ? undefined : authorityOf(defaultAuthority);
+  const inner = version === 1 ? new NormalizeAuthority(service, authority) : service;
+  const rescued = new RescueService(inner, {
+    table: SERVER_RESCUE,
+    outermost: true,
+    informationalHeaders,
+    onError: (error) => {
+      const label = errorLabel(error);
+      if (label === undefined) return;
+      families.outboundHttpErrorsTotal.cell([["error", label]]).value++;
+      log.info("Request failed", { "client.addr": formatSocketAddr(client), error: error.message });
+    },
+  });
+  const onClose = (): void => {
+    leave();
+    connection.onClose();
+  };
+  const http =
+    version === 1
+      ? new H1Server(transport, rescued, { clock, onClose })
+      : new H2Server(transport, rescued, { ...options.http2Server, clock, onClose });
+  const leave = drain.join(() => http.drain());
+  replay(transport, http, prefix);
+}
