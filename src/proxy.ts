@@ -299,7 +299,7 @@ function outboundContext(
       clock,
       families,
       transportMetrics,
-      originator: new Originator({ credentials, pacer, connectTimeoutMs, keepAliveMs, clock }),
+      originator: new Originator({ credentials, pacer, connectTimeoutMs, keepAliveMs, userTimeoutMs, clock }),
       connectTimeoutMs,
       keepAliveMs,
       userTimeoutMs,

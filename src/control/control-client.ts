@@ -71,7 +71,7 @@ export class ControlClient {
   #notBeforeMs: number;
   #addresses: SocketAddr[] = [];
   #resolvedAtMs = 0;
-  #down = false;
+  #unreachable: string | undefined;
 
   /** @throws if the address is not loopback and there is no TLS: the control plane is never trusted on its word. */
   constructor(options: ControlClientOptions) {
@@ -83,6 +83,11 @@ export class ControlClient {
     else if (options.tls !== undefined) this.#credentials = new MeshCredentials(options.tls);
     else
       throw new Error(`${options.service} at ${this.#authority} is not on loopback and needs a server name`);
+  }
+
+  /** Why the service cannot be asked at present, in words for whoever has to wait; undefined while all is well. */
+  get unreachable(): string | undefined {
+    return this.#unreachable;
   }
 
   /** A server stream, ready to be opened by a stream machine, as often as it likes. */
@@ -121,9 +126,10 @@ export class ControlClient {
         // Every error comes as a status as well; without a listener it would end the process.
         call.on("error", () => {});
         // Messages that arrived before the status may still be on their way through the stream's buffer.
-        call.on("status", (status) =>
-          setImmediate(() => end({ code: status.code, message: connection.problem ?? status.details })),
-        );
+        call.on("status", ({ code, details }) => {
+          if (isAnswer(code)) this.#hear(connection);
+          setImmediate(() => end({ code, message: connection.problem ?? details }));
+        });
       };
       void this.#connection().then(start, (error: unknown) => end(statusOf(error)));
       return {
@@ -291,17 +297,17 @@ export class ControlClient {
     this.#notBeforeMs = clock.nowMs() + pauseMs;
     const fields = { service, addr: this.#authority, error: reason, retry_ms: Math.round(pauseMs) };
     // One warning per outage: the rest is for those who look closely.
-    if (this.#down) log.debug("control plane is still unreachable", fields);
+    if (this.#unreachable !== undefined) log.debug("control plane is still unreachable", fields);
     else log.warn("control plane is unreachable; what is known stays in force", fields);
-    this.#down = true;
+    this.#unreachable = `${service} at ${this.#authority}: ${reason}`;
   }
 
   #hear(connection: Connection): void {
     if (connection.heard) return;
     connection.heard = true;
     this.#backoff.reset();
-    if (!this.#down) return;
-    this.#down = false;
+    if (this.#unreachable === undefined) return;
+    this.#unreachable = undefined;
     const { log, service } = this.#options;
     log.info("control plane is reachable again", { service, addr: formatSocketAddr(connection.addr) });
   }
@@ -316,6 +322,11 @@ function authorityOf(addr: Addr): string {
 
 function targetOf(addr: SocketAddr): string {
   return `ipv${addr.ip.version}:${formatSocketAddr(addr)}`;
+}
+
+/** Whether a status must have come from the server: grpc-js gives these three itself when a connection fails. */
+function isAnswer(code: number): boolean {
+  return code !== Code.UNAVAILABLE && code !== Code.CANCELLED && code !== Code.INTERNAL;
 }
 
 function statusOf(error: unknown): CallStatus {

@@ -14,6 +14,12 @@ import type { Watch } from "../watch/watch.ts";
  */
 export interface ControlPlane {
   /**
+   * Why the control plane cannot be asked at present, for the error of whoever gives up waiting for it; undefined while
+   * all is well. What is known already is in force either way.
+   */
+  readonly unreachable: string | undefined;
+
+  /**
    * The profile of an address or name, once it is known; undefined if the control plane has none or says that the
    * question is wrong, or if `signal` aborts first. Which targets to ask about at all is the caller's to decide.
    */

@@ -29,6 +29,11 @@ export class GrpcControlPlane implements ControlPlane {
     this.#options = options;
   }
 
+  get unreachable(): string | undefined {
+    const { policy, destination } = this.#options;
+    return policy.client.unreachable ?? destination.client.unreachable;
+  }
+
   watchProfile(target: Addr, signal: AbortSignal): Promise<Watch<Profile> | undefined> {
     const { destination, contextToken } = this.#options;
     return watchProfile(destination, contextToken, target, signal);

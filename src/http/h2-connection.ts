@@ -157,13 +157,15 @@ export abstract class H2Connection implements ByteHandler, FrameHandler, H2Strea
 
   /** Sends our part of the preface and starts reading. The last step of a constructor. */
   protected start(settings: number[]): void {
-    const { streamWindowBytes, connectionWindowBytes, headerListBytes, frameBytes, keepAlive } = this.settings;
+    const { streamWindowBytes, connectionWindowBytes, headerListBytes, frameBytes, keepAlive } =
+      this.settings;
     if (streamWindowBytes !== WINDOW_DEFAULT) settings.push(SettingId.initialWindowSize, streamWindowBytes);
     if (frameBytes !== H2_FRAME_BYTES) settings.push(SettingId.maxFrameSize, frameBytes);
     settings.push(SettingId.maxHeaderListSize, headerListBytes);
     const at = this.transport.reserve(settingsBytes(settings.length / 2));
     this.transport.commit(writeSettings(this.transport.buffer, at, settings));
-    if (connectionWindowBytes > WINDOW_DEFAULT) this.#sendWindowUpdate(0, connectionWindowBytes - WINDOW_DEFAULT);
+    if (connectionWindowBytes > WINDOW_DEFAULT)
+      this.#sendWindowUpdate(0, connectionWindowBytes - WINDOW_DEFAULT);
     if (keepAlive !== undefined) this.#keepAlive = new KeepAlive(keepAlive, this.#clock, this);
     this.transport.attach(this);
   }
@@ -178,7 +180,11 @@ export abstract class H2Connection implements ByteHandler, FrameHandler, H2Strea
 
   /** HTTP/2 has no half-closed connections: windows could never open again. */
   onEnd(): void {
-    this.giveUp(new ProxyError(this.#closeCode(), `${peerName(this.#side)} closed the connection`, { side: this.#side }));
+    this.giveUp(
+      new ProxyError(this.#closeCode(), `${peerName(this.#side)} closed the connection`, {
+        side: this.#side,
+      }),
+    );
     this.transport.end();
   }
 
@@ -213,7 +219,8 @@ export abstract class H2Connection implements ByteHandler, FrameHandler, H2Strea
   onDataFrame(streamId: number, flowBytes: number, padBytes: number, endStream: boolean): void {
     this.#dataStream = undefined;
     if (!this.#settingsSeen) return this.fail(H2Code.protocolError, "first frame is not SETTINGS");
-    if (!this.#window.take(flowBytes)) return this.fail(H2Code.flowControlError, "connection window exceeded");
+    if (!this.#window.take(flowBytes))
+      return this.fail(H2Code.flowControlError, "connection window exceeded");
     const stream = this.streams.get(streamId);
     if (stream === undefined || stream.remoteEnded || (this.#side === "upstream" && !stream.answered)) {
       this.#giveConnection(flowBytes);
@@ -316,7 +323,8 @@ export abstract class H2Connection implements ByteHandler, FrameHandler, H2Strea
 
   #unexpectedData(streamId: number, stream: H2Stream | undefined): void {
     if (stream !== undefined) {
-      if (stream.remoteEnded) this.streamError(streamId, stream, H2Code.streamClosed, "DATA after END_STREAM");
+      if (stream.remoteEnded)
+        this.streamError(streamId, stream, H2Code.streamClosed, "DATA after END_STREAM");
       else this.streamError(streamId, stream, H2Code.protocolError, "DATA before HEADERS");
     } else if (this.isIdle(streamId)) this.fail(H2Code.protocolError, "DATA on an idle stream");
     else if (!this.wasReset(streamId)) {
@@ -327,7 +335,8 @@ export abstract class H2Connection implements ByteHandler, FrameHandler, H2Strea
   #onWindowUpdate(streamId: number, increment: number): void {
     if (streamId === 0) {
       if (increment === 0) return this.fail(H2Code.protocolError, "WINDOW_UPDATE of 0");
-      if (!canGrow(this.#sendWindow, increment)) return this.fail(H2Code.flowControlError, "connection window overflow");
+      if (!canGrow(this.#sendWindow, increment))
+        return this.fail(H2Code.flowControlError, "connection window overflow");
       this.#sendWindow += increment;
       this.#pump();
       return;
@@ -337,7 +346,8 @@ export abstract class H2Connection implements ByteHandler, FrameHandler, H2Strea
       if (this.isIdle(streamId)) this.fail(H2Code.protocolError, "WINDOW_UPDATE on an idle stream");
       return;
     }
-    if (increment === 0) return this.streamError(streamId, stream, H2Code.protocolError, "WINDOW_UPDATE of 0");
+    if (increment === 0)
+      return this.streamError(streamId, stream, H2Code.protocolError, "WINDOW_UPDATE of 0");
     if (!canGrow(stream.sendWindow, increment)) {
       return this.streamError(streamId, stream, H2Code.flowControlError, "stream window overflow");
     }
@@ -384,7 +394,8 @@ export abstract class H2Connection implements ByteHandler, FrameHandler, H2Strea
     const change = this.peer.initialWindowSize - windowBefore;
     if (change !== 0) {
       for (const stream of this.streams.values()) {
-        if (!canGrow(stream.sendWindow, change)) return this.fail(H2Code.flowControlError, "stream window overflow");
+        if (!canGrow(stream.sendWindow, change))
+          return this.fail(H2Code.flowControlError, "stream window overflow");
         stream.sendWindow += change;
         this.#wake(stream);
       }
@@ -445,8 +456,16 @@ export abstract class H2Connection implements ByteHandler, FrameHandler, H2Strea
       const to = transport.reserve(FRAME_HEADER_BYTES + length);
       const output = transport.buffer;
       const ends = last && at + length === end;
-      const content = writeFrameHeader(output, to, length, FrameType.data, ends ? FrameFlag.endStream : 0, stream.id);
-      if (length < SHORT_COPY_BYTES) for (let i = 0; i < length; i++) output[content + i] = buffer[at + i] ?? 0;
+      const content = writeFrameHeader(
+        output,
+        to,
+        length,
+        FrameType.data,
+        ends ? FrameFlag.endStream : 0,
+        stream.id,
+      );
+      if (length < SHORT_COPY_BYTES)
+        for (let i = 0; i < length; i++) output[content + i] = buffer[at + i] ?? 0;
       else buffer.copy(output, content, at, at + length);
       transport.commit(content + length);
       stream.sendWindow -= length;
@@ -471,7 +490,8 @@ export abstract class H2Connection implements ByteHandler, FrameHandler, H2Strea
 
   sendTrailers(stream: H2Stream, fields: HeaderField[]): void {
     stream.sendEnded = true;
-    if (stream.id === 0 || (stream.queue !== undefined && stream.queue.length > 0)) stream.trailersDue = fields;
+    if (stream.id === 0 || (stream.queue !== undefined && stream.queue.length > 0))
+      stream.trailersDue = fields;
     else this.#writeTrailers(stream, fields);
   }
 
@@ -510,7 +530,11 @@ export abstract class H2Connection implements ByteHandler, FrameHandler, H2Strea
   /** Sends queued bytes, one frame per stream and turn, until all is sent or nothing more is taken. */
   #pump(): void {
     const transport = this.transport;
-    for (let stream = this.#firstWaiting; stream !== undefined && !transport.blocked; stream = this.#firstWaiting) {
+    for (
+      let stream = this.#firstWaiting;
+      stream !== undefined && !transport.blocked;
+      stream = this.#firstWaiting
+    ) {
       const queue = stream.queue;
       const queued = stream.closed || queue === undefined ? 0 : queue.length;
       const length = Math.min(queued, stream.sendWindow, this.#sendWindow, H2_FRAME_BYTES);

@@ -27,7 +27,12 @@ export function fieldsBytes(fields: readonly HeaderField[]): number {
 }
 
 /** Writes the fields of a request at `offset`, pseudo-header fields first; returns the offset behind. */
-export function writeRequestHead(encoder: HpackEncoder, buffer: Buffer, offset: number, head: RequestHead): number {
+export function writeRequestHead(
+  encoder: HpackEncoder,
+  buffer: Buffer,
+  offset: number,
+  head: RequestHead,
+): number {
   let at = encoder.encode(buffer, offset, head.method);
   // A tunnel has neither scheme nor path (RFC 9113 section 8.5). Elsewhere both are needed; HTTP/1 need not tell a scheme.
   if (head.method.value !== "CONNECT") at = encoder.encode(buffer, at, head.scheme ?? SCHEME_HTTP);
@@ -36,7 +41,12 @@ export function writeRequestHead(encoder: HpackEncoder, buffer: Buffer, offset: 
   return writeFields(encoder, buffer, at, head.fields);
 }
 
-export function writeResponseHead(encoder: HpackEncoder, buffer: Buffer, offset: number, head: ResponseHead): number {
+export function writeResponseHead(
+  encoder: HpackEncoder,
+  buffer: Buffer,
+  offset: number,
+  head: ResponseHead,
+): number {
   return writeFields(encoder, buffer, encoder.encode(buffer, offset, head.statusField), head.fields);
 }
 

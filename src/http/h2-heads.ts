@@ -36,11 +36,13 @@ export class HeadReader {
     if (method === undefined) return this.#malformed(":method is missing");
     if (method.staticIndex === 0 && !isToken(method.value)) return this.#malformed(":method is no token");
     const authority = this.#authority;
-    if (authority !== undefined && !isAuthority(authority.value)) return this.#malformed(":authority is invalid");
+    if (authority !== undefined && !isAuthority(authority.value))
+      return this.#malformed(":authority is invalid");
     const fields = this.#regular(list, pseudos, true);
     if (fields === undefined) return undefined;
     if (method.value === "CONNECT") {
-      if (this.#scheme !== undefined || this.#path !== undefined) return this.#malformed("CONNECT with :scheme or :path");
+      if (this.#scheme !== undefined || this.#path !== undefined)
+        return this.#malformed("CONNECT with :scheme or :path");
       if (authority === undefined) return this.#malformed("CONNECT without :authority");
       const head = new RequestHead(20, method, undefined, authority, undefined, fields, nowMs);
       head.upgrade = true;
@@ -143,7 +145,8 @@ export class HeadReader {
       const role = field === undefined ? NameRole.ordinary : field.name.role;
       // Most fields are ordinary, and stay with one comparison.
       if (field === undefined || role === NameRole.ordinary) continue;
-      if (role <= NameRole.otherPseudo) return this.#malformed(`${field.name.text} after a field or in trailers`);
+      if (role <= NameRole.otherPseudo)
+        return this.#malformed(`${field.name.text} after a field or in trailers`);
       switch (role) {
         case NameRole.transferEncoding:
         case NameRole.connection:
@@ -161,7 +164,8 @@ export class HeadReader {
           const length = parseContentLength(field.value);
           if (length < 0) return this.#malformed("content-length is invalid");
           if (this.contentLength !== LENGTH_UNKNOWN) {
-            if (length !== this.contentLength) return this.#malformed("content-length twice, with different values");
+            if (length !== this.contentLength)
+              return this.#malformed("content-length twice, with different values");
             lengthAgain = true;
           }
           this.contentLength = length;

@@ -29,7 +29,10 @@ export function resetError(code: number, side: Side): ProxyError {
   if (side === "downstream" && code === H2Code.cancel) {
     return new ProxyError("canceled", "client canceled the request", { h2Code: code, side });
   }
-  return new ProxyError("h2_reset", `stream reset by ${peerName(side)}: ${h2CodeName(code)}`, { h2Code: code, side });
+  return new ProxyError("h2_reset", `stream reset by ${peerName(side)}: ${h2CodeName(code)}`, {
+    h2Code: code,
+    side,
+  });
 }
 
 export function peerName(side: Side): string {

@@ -52,7 +52,12 @@ export class SendQueue {
     while (taken < limit) {
       const block = this.#first;
       if (block === undefined) break;
-      const copied = block.bytes.copy(target, offset + taken, this.#sent, Math.min(block.filled, this.#sent + limit - taken));
+      const copied = block.bytes.copy(
+        target,
+        offset + taken,
+        this.#sent,
+        Math.min(block.filled, this.#sent + limit - taken),
+      );
       taken += copied;
       this.#sent += copied;
       if (this.#sent < block.filled) break;

@@ -72,16 +72,16 @@ export function readLogFilter(text: string): {
   readonly filter: LogFilter;
   readonly problems: readonly string[];
 } {
-  const directives: Directive[] = [];
+  // Of two rules for the same thing the later was meant.
+  const directives = new Map<string, Directive>();
   const problems: string[] = [];
   for (const item of splitDirectives(text.slice(0, FILTER_TEXT_MAX))) {
     const directive = parseDirective(item);
-    if (directive.ok) directives.push(directive.value);
+    if (directive.ok) directives.set(formatScope(directive.value), directive.value);
     else problems.push(directive.problem);
   }
-  if (directives.length === 0) directives.push(WARN);
-  // Of two rules for the same thing the later was meant.
-  return { filter: { directives: directives.reverse().sort(bySpecificity) }, problems };
+  if (directives.size === 0) directives.set("", WARN);
+  return { filter: { directives: [...directives.values()].sort(bySpecificity) }, problems };
 }
 
 /** The rules as text that reads back as the same filter. */
@@ -144,18 +144,24 @@ function parseField(text: string): { readonly name: string; readonly value: stri
 
 function formatDirective(d: Directive): string {
   const level = LEVEL_NAMES[d.verbosity] ?? "trace";
-  const fields = d.fields.map((f) => (f.value === undefined ? f.name : `${f.name}=${f.value}`)).join(",");
-  const scope =
-    d.span === undefined && fields === "" ? "" : `[${d.span ?? ""}${fields === "" ? "" : `{${fields}}`}]`;
-  return d.target === "" && scope === "" ? level : `${d.target}${scope}=${level}`;
+  const scope = formatScope(d);
+  return scope === "" ? level : `${scope}=${level}`;
 }
 
-/** Longer target first, then a span name, then more fields. */
+/** What a rule holds for: `target[span{field=value}]`, or "" for everything. */
+function formatScope(d: Directive): string {
+  const fields = d.fields.map((f) => (f.value === undefined ? f.name : `${f.name}=${f.value}`)).join(",");
+  if (d.span === undefined && fields === "") return d.target;
+  return `${d.target}[${d.span ?? ""}${fields === "" ? "" : `{${fields}}`}]`;
+}
+
+/** Longer target first, then a span name, then more fields; at last by text, so that the order does not depend on luck. */
 function bySpecificity(a: Directive, b: Directive): number {
   return (
     b.target.length - a.target.length ||
     (b.span?.length ?? -1) - (a.span?.length ?? -1) ||
-    b.fields.length - a.fields.length
+    b.fields.length - a.fields.length ||
+    (formatScope(a) < formatScope(b) ? -1 : 1)
   );
 }
 

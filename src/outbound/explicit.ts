@@ -68,6 +68,8 @@ class ExplicitService implements HttpService {
     const isConnect = head.method.value === "CONNECT";
     const target = targetOf(head, isConnect);
     if (!target.ok) return refuse(response, head, target.problem);
+    // The absolute form was meant for us, a proxy; the server is asked as servers are (RFC 9112 section 3.2.1).
+    head.absoluteForm = false;
     const stack = this.#stack(target.value);
     const pending = new PendingExchange(head, last, response);
     stack.discovered.then(

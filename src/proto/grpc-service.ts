@@ -12,7 +12,6 @@ import type {
   MethodDefinition,
   Server,
   ServiceDefinition,
-  UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 
 /** A generated method whose message types are known. */

@@ -41,7 +41,8 @@ export class Output implements BufferOwner {
   readonly #owner: OutputOwner;
   #current: OutputBuffer | undefined = undefined;
   readonly #full: OutputBuffer[] = [];
-  readonly #inFlight = new Set<OutputBuffer>();
+  /** Buffers whose completion is outstanding. */
+  #inFlight = 0;
   /** Bytes gathered and not yet given to the socket. */
   #gathered = 0;
   #inFlightBytes = 0;
@@ -86,7 +87,7 @@ export class Output implements BufferOwner {
       return;
     }
     if (this.#gathered + this.#inFlightBytes > OUTPUT_BOUND_BYTES) {
-      if (this.#inFlight.size === 0) this.#send();
+      if (this.#inFlight === 0) this.#send();
       this.blocked = this.#gathered + this.#inFlightBytes > OUTPUT_BOUND_BYTES;
     }
   }
@@ -121,7 +122,7 @@ export class Output implements BufferOwner {
 
   /** Sends what is gathered, unless a write is in flight: then its completion sends the rest. */
   flush(): void {
-    if (this.#inFlight.size === 0) this.#send();
+    if (this.#inFlight === 0) this.#send();
   }
 
   /** Hands everything gathered to the socket and takes no more: the socket's own queue keeps the order before its FIN. */
@@ -148,10 +149,10 @@ export class Output implements BufferOwner {
   }
 
   onWritten(buffer: OutputBuffer): void {
-    if (!this.#inFlight.delete(buffer)) throw new Error("an output buffer came back that was not in flight");
+    this.#inFlight--;
     this.#inFlightBytes -= buffer.length;
     buffer.free();
-    if (this.#inFlight.size === 0) this.#send();
+    if (this.#inFlight === 0) this.#send();
     if (this.blocked && this.#gathered + this.#inFlightBytes <= DRAINED_BYTES) {
       this.blocked = false;
       if (!this.#closed) this.#owner.onOutputDrained();
@@ -183,8 +184,8 @@ export class Output implements BufferOwner {
     } else {
       for (const buffer of full) {
         buffer.depart();
-        this.#inFlight.add(buffer);
       }
+      this.#inFlight += full.length;
       this.#inFlightBytes += this.#gathered;
     }
     full.length = 0;

@@ -223,11 +223,28 @@ describe("a control client", () => {
     server.kill();
     const unreachable = log.hears("control plane is unreachable");
     const back = log.hears("control plane is reachable again");
+    assert.equal(client.unreachable, undefined);
     await openProfile(client).ended;
     assert.equal((await unreachable)["service"], "destination");
+    assert.match(client.unreachable ?? "", /^destination at 127\.0\.0\.1:\d+: no connection to 127\.0\.0\.1/);
     await server.start();
     openProfile(client);
     (await server.getProfile.next()).write(create(DestinationProfileSchema));
+    await back;
+    assert.equal(client.unreachable, undefined);
+  });
+
+  it("counts a refusal as an answer", async () => {
+    const server = await scripted();
+    const log = new ListeningLog();
+    const client = clientOf([server.port], undefined, log);
+    server.kill();
+    await openProfile(client).ended;
+    const back = log.hears("control plane is reachable again");
+    await server.start();
+    openProfile(client);
+    const refusal = Object.assign(new Error("no"), { code: Code.NOT_FOUND, details: "no" });
+    (await server.getProfile.next()).emit("error", refusal);
     await back;
   });
 
@@ -317,7 +334,7 @@ describe("a stream of nonsense", () => {
       "that claims to be compressed",
       (s) => grpc(s).write(Buffer.concat([header(1, 4), Buffer.from("gzip")])),
     ],
-    ["that is an HTTP error", (s) => void s.respond({ ":status": 503 }, { endStream: true })],
+    ["that is an HTTP error", (s) => s.respond({ ":status": 503 }, { endStream: true })],
   ];
   for (const [name, answer] of answers) {
     it(`${name} ends with a status, and the next stream works`, async () => {
@@ -359,18 +376,17 @@ async function http2Server(
   onStream: (stream: ServerHttp2Stream, headers: Record<string, unknown>) => void,
   connections: Socket[] = [],
 ): Promise<Http2Server> {
-  const server = createHttp2Server();
   const all: Socket[] = [];
+  const server = createHttp2Server(({ headers }, { stream }) => {
+    stream.on("error", () => {});
+    onStream(stream, headers);
+    server.emit("told");
+  });
   server.on("connection", (socket) => {
     connections.push(socket);
     all.push(socket);
   });
   server.on("session", (session) => session.on("error", () => {}));
-  server.on("stream", (stream, headers) => {
-    stream.on("error", () => {});
-    onStream(stream, headers);
-    server.emit("told");
-  });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   cleanups.push(() => {
     for (const socket of all) socket.destroy();

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { Code, isInvalidRequest, isNoOutboundPolicy, type CallStatus } from "../../src/control/stream.ts";
 import { runWatchStream } from "../../src/control/watch-stream.ts";
 import { FakeClock } from "../support/fake-clock.ts";

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { H1Server } from "../../src/http/server/h1.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { MemoryPair } from "../support/memory-transport.ts";
-import { RawPeer } from "../support/raw-client.ts";
+import { RawPeer } from "../support/raw-peer.ts";
 import { RecordingApp, type SeenRequest } from "../support/recording-app.ts";
 
 /**

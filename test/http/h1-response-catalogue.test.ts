@@ -129,6 +129,9 @@ for (const each of CASES) {
         assert.deepEqual(chain.client.statuses, [each.client]);
         assert.match(chain.client.received, /connection: close/);
         assert.equal(chain.errors.length, 1);
+      } else if (each.cut === true) {
+        // What was not sent yet may be lost with the connection; it never looks complete.
+        assert.ok(joinChunks(each.client).startsWith(joinChunks(withoutDate(chain.client.received))));
       } else {
         assert.equal(joinChunks(withoutDate(chain.client.received)), joinChunks(each.client));
       }

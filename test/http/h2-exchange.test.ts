@@ -33,7 +33,10 @@ function link(
 ): Linked {
   const pair = new MemoryPair(options.pair);
   const closes: string[] = [];
-  const server = new H2Server(pair.right, service, { onClose: () => closes.push("server"), ...options.server });
+  const server = new H2Server(pair.right, service, {
+    onClose: () => closes.push("server"),
+    ...options.server,
+  });
   const client = new H2Client(pair.left, { onClose: () => closes.push("client"), ...options.client });
   return { pair, client, server, service, closes };
 }
@@ -103,7 +106,11 @@ test("gives the same events however the bytes are cut", () => {
     for (let i = 0; i < 3; i++) {
       const sink = new RecordingSink();
       sinks.push(sink);
-      const request = client.call(requestHead("POST", `/${i}`, field("x-big", "w".repeat(18_000))), false, sink);
+      const request = client.call(
+        requestHead("POST", `/${i}`, field("x-big", "w".repeat(18_000))),
+        false,
+        sink,
+      );
       sink.source = request;
       request.data(bodyOf(1000), 0, 1000, i !== 1);
       if (i === 1) request.trailers([field("t", "2")]);
@@ -115,7 +122,10 @@ test("gives the same events however the bytes are cut", () => {
     );
   };
   const whole = run((waiting) => waiting);
-  assert.deepEqual(run(() => 1), whole);
+  assert.deepEqual(
+    run(() => 1),
+    whole,
+  );
   fc.assert(
     fc.property(fc.array(fc.integer({ min: 1, max: 9000 }), { minLength: 1 }), (sizes) => {
       let i = 0;
@@ -222,7 +232,10 @@ test("shares the connection fairly between streams that wait", () => {
   }
   pair.settle();
   assert.equal(Math.max(...whenFirstEnded), 60_000);
-  assert.ok(Math.min(...whenFirstEnded) > 60_000 - 2 * 16_384, `${whenFirstEnded.join()} bytes when the first ended`);
+  assert.ok(
+    Math.min(...whenFirstEnded) > 60_000 - 2 * 16_384,
+    `${whenFirstEnded.join()} bytes when the first ended`,
+  );
 });
 
 test("keeps calls beyond the server's limit inside, in order, bodies and all", () => {
@@ -356,9 +369,12 @@ test("closes the client's end after its last call", () => {
 
 test("retires before its stream ids run out", () => {
   let retired = 0;
-  const { pair, client } = link(new ScriptedService(({ response }) => response.head(responseHead(200), true)), {
-    client: { firstStreamId: 0x7fff_fffd, onRetire: () => retired++ },
-  });
+  const { pair, client } = link(
+    new ScriptedService(({ response }) => response.head(responseHead(200), true)),
+    {
+      client: { firstStreamId: 0x7fff_fffd, onRetire: () => retired++ },
+    },
+  );
   const sinks = [0, 1, 2].map((i) => {
     const sink = new RecordingSink();
     client.call(requestHead("GET", `/${i}`), true, sink);

@@ -106,8 +106,11 @@ test("serves node:http2 as client: heads, bodies, trailers", async () => {
 
 test("is a client of node:http2: heads, bodies, trailers, hundreds of streams", async () => {
   const server = http2.createServer();
-  server.on("stream", (stream, headers) => {
-    stream.respond({ ":status": 201, "x-path": headers[":path"], "x-same": "value" }, { waitForTrailers: true });
+  server.on("stream", (stream: http2.ServerHttp2Stream, headers) => {
+    stream.respond(
+      { ":status": 201, "x-path": headers[":path"], "x-same": "value" },
+      { waitForTrailers: true },
+    );
     stream.on("wantTrailers", () => stream.sendTrailers({ "x-t": "1" }));
     stream.pipe(stream);
   });
@@ -131,7 +134,7 @@ test("is a client of node:http2: heads, bodies, trailers, hundreds of streams", 
 
 test("echoes 5 MiB through node:http2 with a slow reader and small windows", async () => {
   const server = http2.createServer({ settings: { initialWindowSize: 3000 } });
-  server.on("stream", (stream) => {
+  server.on("stream", (stream: http2.ServerHttp2Stream) => {
     stream.respond({ ":status": 200 });
     stream.pipe(stream);
   });
@@ -211,7 +214,7 @@ test("tells node:http2 the code of a reset, and hears its code", async () => {
 
 test("finishes what node:http2 accepted before its GOAWAY, and takes nothing more", async () => {
   const server = http2.createServer();
-  server.on("stream", (stream) => {
+  server.on("stream", (stream: http2.ServerHttp2Stream) => {
     stream.session?.close();
     setImmediate(() => {
       stream.respond({ ":status": 200 });

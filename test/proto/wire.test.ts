@@ -32,9 +32,9 @@ import { grpcMethod } from "../../src/proto/grpc-service.ts";
 interface Vector {
   readonly name: string;
   readonly hex: string;
-  encode(): Uint8Array;
+  readonly encode: () => Uint8Array;
   /** Decodes and encodes again. */
-  again(bytes: Uint8Array): Uint8Array;
+  readonly again: (bytes: Uint8Array) => Uint8Array;
 }
 
 function vector<D extends DescMessage>(

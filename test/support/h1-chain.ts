@@ -4,7 +4,7 @@ import { RescueService, respondWith, type RescueRow } from "../../src/http/respo
 import { H1Server, type H1ServerOptions } from "../../src/http/server/h1.ts";
 import { FakeClock } from "./fake-clock.ts";
 import { MemoryPair, type MemoryPairOptions } from "./memory-transport.ts";
-import { RawPeer } from "./raw-client.ts";
+import { RawPeer } from "./raw-peer.ts";
 
 const RESCUE: readonly RescueRow[] = [
   { code: "io", rescue: respondWith(502, 14, "close") },

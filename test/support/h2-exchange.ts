@@ -20,7 +20,15 @@ export function field(name: string, value: string): HeaderField {
 }
 
 export function requestHead(method: string, path: string, ...fields: readonly HeaderField[]): RequestHead {
-  const head = new RequestHead(20, headerField(METHOD, method), SCHEME_HTTP, headerField(AUTHORITY, "h.test"), headerField(PATH, path), [...fields], 0);
+  const head = new RequestHead(
+    20,
+    headerField(METHOD, method),
+    SCHEME_HTTP,
+    headerField(AUTHORITY, "h.test"),
+    headerField(PATH, path),
+    [...fields],
+    0,
+  );
   return head;
 }
 

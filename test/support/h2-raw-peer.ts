@@ -27,6 +27,8 @@ const TYPE_NAMES = [
 
 export type Pairs = readonly (readonly [name: string, value: string])[];
 
+const FRAME_MAX = 16_384;
+
 /** Speaks HTTP/2 frame by frame, right or wrong, at one end of a pair of memory transports. */
 export class RawPeer implements ByteHandler {
   readonly frames: Frame[] = [];
@@ -36,6 +38,8 @@ export class RawPeer implements ByteHandler {
   readonly #pair: MemoryPair;
   readonly #decoder = new HpackDecoder(4096);
   readonly #isClient: boolean;
+  /** Header blocks can be decoded only once. */
+  readonly #described = new Map<Frame, string>();
   #rest = Buffer.alloc(0);
   #prefaceLeft: number;
 
@@ -78,7 +82,14 @@ export class RawPeer implements ByteHandler {
   }
 
   headers(id: number, list: Pairs, endStream: boolean): void {
-    this.send(FrameType.headers, FrameFlag.endHeaders | (endStream ? FrameFlag.endStream : 0), id, block(list));
+    const bytes = block(list);
+    const end = endStream ? FrameFlag.endStream : 0;
+    const whole = bytes.length <= FRAME_MAX;
+    this.send(FrameType.headers, (whole ? FrameFlag.endHeaders : 0) | end, id, bytes.subarray(0, FRAME_MAX));
+    for (let at = FRAME_MAX; at < bytes.length; at += FRAME_MAX) {
+      const last = at + FRAME_MAX >= bytes.length ? FrameFlag.endHeaders : 0;
+      this.send(FrameType.continuation, last, id, bytes.subarray(at, at + FRAME_MAX));
+    }
   }
 
   /** A GET, or a POST without its end. */
@@ -121,8 +132,6 @@ export class RawPeer implements ByteHandler {
       .filter((frame) => frame.id === id)
       .reduce((sum, frame) => sum + frame.payload.length, 0);
   }
-
-  #described = new Map<Frame, string>();
 
   #describe(frame: Frame): string {
     let text = this.#described.get(frame);
@@ -219,9 +228,7 @@ export function uint32(value: number): Buffer {
 
 /** A header block of literals without indexing and without Huffman, so that any byte can be sent. */
 export function block(list: Pairs, form = 0): Buffer {
-  return Buffer.concat(
-    list.flatMap(([name, value]) => [Buffer.of(form), string(name), string(value)]),
-  );
+  return Buffer.concat(list.flatMap(([name, value]) => [Buffer.of(form), string(name), string(value)]));
 }
 
 function string(text: string): Buffer {

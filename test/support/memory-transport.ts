@@ -149,7 +149,11 @@ export class MemoryTransport implements Transport {
     let moved = false;
     if (this.#waiting.length > 0 && !other.paused && !other.stalled) {
       const size = Math.min(PIECE_MAX, this.#waiting.length, Math.max(1, this.#split(this.#waiting.length)));
-      const piece = Buffer.concat([Buffer.from("before"), this.#waiting.subarray(0, size), Buffer.from("behind")]);
+      const piece = Buffer.concat([
+        Buffer.from("before"),
+        this.#waiting.subarray(0, size),
+        Buffer.from("behind"),
+      ]);
       this.#waiting = this.#waiting.subarray(size);
       if (!other.destroyed) other.#handler?.onBytes(piece, 6, 6 + size);
       piece.fill(POISON);
@@ -158,12 +162,21 @@ export class MemoryTransport implements Transport {
         this.blocked = false;
         if (!this.destroyed && !this.#ended) this.#handler?.onDrain();
       }
-    } else if (this.#ended && this.#waiting.length === 0 && !this.#endDelivered && !other.paused && !other.stalled) {
+    } else if (
+      this.#ended &&
+      this.#waiting.length === 0 &&
+      !this.#endDelivered &&
+      !other.paused &&
+      !other.stalled
+    ) {
       this.#endDelivered = true;
       if (!other.destroyed) other.#handler?.onEnd();
       moved = true;
     }
-    const gone = this.destroyed || (this.#endDelivered && other.#endDelivered) || (other.destroyed && other.#waiting.length === 0);
+    const gone =
+      this.destroyed ||
+      (this.#endDelivered && other.#endDelivered) ||
+      (other.destroyed && other.#waiting.length === 0);
     if (gone && !this.#closeDelivered) {
       this.#closeDelivered = true;
       this.destroyed = true;

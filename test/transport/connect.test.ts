@@ -7,7 +7,7 @@ import { ProxyError } from "../../src/errors/proxy-error.ts";
 import { connectTcp, dialSocket, timedOut } from "../../src/transport/connect.ts";
 import { descriptorOf, loadLibc } from "../../src/transport/libc.ts";
 import { FakeClock } from "../support/fake-clock.ts";
-import { serve, track } from "./loopback.ts";
+import { roundTrip, serve, track } from "./loopback.ts";
 import { Recorder } from "./recorder.ts";
 
 function loopbackAddr(port: number): SocketAddr {
@@ -27,7 +27,7 @@ describe("connectTcp", () => {
     assert.equal(clock.timers, 0);
     assert.equal(transport.peerAddr.port, port);
     // The banner is there before anybody asks for it.
-    await new Promise((resolve) => setImmediate(resolve));
+    await roundTrip();
     const recorder = new Recorder();
     transport.attach(recorder);
     await recorder.until(() => recorder.has("end"));

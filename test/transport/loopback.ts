@@ -51,6 +51,19 @@ export async function serve(server: Server): Promise<number> {
   return (server.address() as AddressInfo).port;
 }
 
+/**
+ * Waits for a round trip on a connection of its own: whatever the kernel had for this process before it has been
+ * delivered by then.
+ */
+export async function roundTrip(): Promise<void> {
+  const { accepted, dialled } = await socketPair();
+  accepted.pipe(accepted);
+  dialled.write("x");
+  await once(dialled, "data");
+  accepted.destroy();
+  dialled.destroy();
+}
+
 /** A raw pair: the accepted end unread and paused. */
 export async function socketPair(): Promise<{ accepted: Socket; dialled: Socket }> {
   const server = createServer({ pauseOnConnect: true, allowHalfOpen: true, noDelay: true });

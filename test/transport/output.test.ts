@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { Socket } from "node:net";
 import { after, before, describe, it } from "node:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import {
   OUTPUT_BUFFER_BYTES,
   poisonFreedBuffers,

@@ -9,10 +9,11 @@ import { poisonFreedBuffers } from "../../src/transport/output-buffer.ts";
 import { OUTPUT_BOUND_BYTES } from "../../src/transport/output.ts";
 import { probeReadMode, readMode, useReadMode } from "../../src/transport/shared-reads.ts";
 import { transportOf } from "../../src/transport/socket-transport.ts";
-import { clientTls, KINDS, loopback, serverTls, socketPair, track } from "./loopback.ts";
+import { clientTls, KINDS, loopback, roundTrip, serverTls, socketPair, track } from "./loopback.ts";
 import { Recorder } from "./recorder.ts";
 
 const MIB = 1024 * 1024;
+const SHARED_READ_BYTES = 64 * 1024;
 
 before(() => poisonFreedBuffers(true));
 after(() => poisonFreedBuffers(false));
@@ -107,6 +108,20 @@ for (const mode of ["onread", "data"] as const) {
         await recorder.until(() => recorder.has("end"));
         assert.equal(Buffer.compare(Buffer.concat(recorder.chunks), sent), 0);
         assert.equal(recorder.events.at(-1), "end");
+      });
+
+      it("reads no more than one read's worth while it is paused", async () => {
+        const { transport, peer } = await loopback(kind);
+        const recorder = new Recorder();
+        recorder.onChunk = () => transport.pause();
+        transport.attach(recorder);
+        peer.on("error", () => {});
+        peer.write(Buffer.alloc(20 * MIB));
+        await recorder.until(() => recorder.length > 0);
+        for (let i = 0; i < 5; i++) await roundTrip();
+        assert.ok(transport.bytesRead <= 2 * SHARED_READ_BYTES, String(transport.bytesRead));
+        assert.ok(peer.writableLength > 0);
+        transport.destroy();
       });
 
       it("sends later bytes to the handler attached from inside onBytes", async () => {

@@ -78,7 +78,9 @@ export class H2Client extends H2Connection implements HttpService {
   close(): void {
     if (this.over || this.#retired !== undefined) return;
     this.sendGoaway(0, H2Code.noError, "");
-    this.#retire(new ProxyError("h2_goaway", "connection is closing", { h2Code: H2Code.noError, side: "upstream" }));
+    this.#retire(
+      new ProxyError("h2_goaway", "connection is closing", { h2Code: H2Code.noError, side: "upstream" }),
+    );
   }
 
   /** Closes at once: calls under way fail with `error`. */
@@ -93,7 +95,8 @@ export class H2Client extends H2Connection implements HttpService {
     if (this.#retired !== undefined) {
       stream.closed = true;
       response.reset(this.#retired);
-    } else if (this.#pending.size === 0 && this.streams.size < this.peer.maxConcurrentStreams) this.#open(stream);
+    } else if (this.#pending.size === 0 && this.streams.size < this.peer.maxConcurrentStreams)
+      this.#open(stream);
     else this.#pending.add(stream);
     return stream;
   }
@@ -120,7 +123,9 @@ export class H2Client extends H2Connection implements HttpService {
     if (stream.headIsLast) this.endLocal(stream);
     else this.sendHeld(stream);
     if (this.#nextId > STREAM_ID_MAX) {
-      this.#retire(new ProxyError("h2_goaway", "stream ids are used up", { h2Code: H2Code.noError, side: "upstream" }));
+      this.#retire(
+        new ProxyError("h2_goaway", "stream ids are used up", { h2Code: H2Code.noError, side: "upstream" }),
+      );
     }
   }
 
@@ -154,10 +159,12 @@ export class H2Client extends H2Connection implements HttpService {
     }
     if (stream.answered) return this.#onTrailers(stream, endStream, list);
     const head = this.heads.response(list);
-    if (head === undefined) return this.streamError(streamId, stream, H2Code.protocolError, this.heads.problem);
+    if (head === undefined)
+      return this.streamError(streamId, stream, H2Code.protocolError, this.heads.problem);
     if (head.status < 200) {
       // Interim responses end here, as in linkerd2-proxy.
-      if (endStream) this.streamError(streamId, stream, H2Code.protocolError, "interim response with END_STREAM");
+      if (endStream)
+        this.streamError(streamId, stream, H2Code.protocolError, "interim response with END_STREAM");
       return;
     }
     this.#onHead(stream, head, endStream, this.heads.contentLength);
@@ -186,7 +193,12 @@ export class H2Client extends H2Connection implements HttpService {
         : "";
     const fields = problem === "" ? this.heads.trailers(list) : undefined;
     if (fields === undefined) {
-      return this.streamError(stream.id, stream, H2Code.protocolError, problem === "" ? this.heads.problem : problem);
+      return this.streamError(
+        stream.id,
+        stream,
+        H2Code.protocolError,
+        problem === "" ? this.heads.problem : problem,
+      );
     }
     stream.remoteEnded = true;
     stream.response.trailers(fields);

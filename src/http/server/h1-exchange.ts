@@ -36,6 +36,8 @@ export class ServerExchange implements ResponseSink {
   started = false;
   /** Response bytes passed on before `request` was known, to be credited to it. */
   owed = 0;
+  /** The response broke before `request` was known, which is therefore still to be told. */
+  broken: ProxyError | undefined = undefined;
 
   #owner: ExchangeOwner | undefined;
   readonly #version: 10 | 11;

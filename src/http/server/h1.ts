@@ -253,7 +253,8 @@ export class H1Server implements ByteHandler, ExchangeOwner, BodyOwner {
     parser.reset();
     const request = this.#service.call(head, last, exchange);
     exchange.request = request;
-    if (exchange.owed > 0) request.credit(exchange.owed);
+    if (exchange.broken !== undefined) request.reset(exchange.broken);
+    else if (exchange.owed > 0) request.credit(exchange.owed);
     if (this.#exchange !== exchange) return;
     if (this.#continueDue && !exchange.started) {
       this.#continueDue = false;
@@ -357,8 +358,12 @@ export class H1Server implements ByteHandler, ExchangeOwner, BodyOwner {
     const exchange = this.#exchange;
     this.#exchange = undefined;
     const error = new ProxyError("bad_message", problem, { side: "upstream" });
-    exchange?.detach();
-    exchange?.request?.reset(error);
+    if (exchange !== undefined) {
+      exchange.detach();
+      // The service may still be running.
+      if (exchange.request === undefined) exchange.broken = error;
+      else exchange.request.reset(error);
+    }
     this.#cut(true, error);
   }
 

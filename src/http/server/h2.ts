@@ -11,13 +11,7 @@ import { LENGTH_UNKNOWN } from "../h2-heads.ts";
 import type { H2ServerOptions } from "../h2-options.ts";
 import { h2CodeOf } from "../h2-reset.ts";
 import { H2Stream, type H2StreamOwner } from "../h2-stream.ts";
-import {
-  DiscardSink,
-  ResponseHead,
-  statusField,
-  type HttpService,
-  type ResponseSink,
-} from "../message.ts";
+import { DiscardSink, ResponseHead, statusField, type HttpService, type ResponseSink } from "../message.ts";
 
 interface ServerStreamOwner extends H2StreamOwner {
   sendHead(stream: ServerStream, head: ResponseHead, last: boolean): void;
@@ -155,7 +149,8 @@ export class H2Server extends H2Connection implements ServerStreamOwner {
       return this.streamError(streamId, undefined, H2Code.protocolError, "invalid field or priority");
     }
     const head = this.heads.request(list, this.lastReadMs);
-    if (head === undefined) return this.streamError(streamId, undefined, H2Code.protocolError, this.heads.problem);
+    if (head === undefined)
+      return this.streamError(streamId, undefined, H2Code.protocolError, this.heads.problem);
     const contentLength = this.heads.contentLength;
     if (endStream && contentLength > 0) {
       return this.streamError(streamId, undefined, H2Code.protocolError, "content-length without content");
@@ -183,7 +178,12 @@ export class H2Server extends H2Connection implements ServerStreamOwner {
             : "";
     const fields = problem === "" ? this.heads.trailers(list) : undefined;
     if (fields === undefined) {
-      return this.streamError(stream.id, stream, H2Code.protocolError, problem === "" ? this.heads.problem : problem);
+      return this.streamError(
+        stream.id,
+        stream,
+        H2Code.protocolError,
+        problem === "" ? this.heads.problem : problem,
+      );
     }
     stream.remoteEnded = true;
     stream.far?.trailers(fields);

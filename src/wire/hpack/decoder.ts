@@ -92,7 +92,8 @@ export class HpackDecoder {
         if (!first) return this.#corrupt("table size update after the first field");
         const limit = this.#integer(buffer, end, 0x1f);
         if (limit < 0) return this.#corrupt("integer too long or cut off");
-        if (limit > this.#tableLimit) return this.#corrupt(`table size ${limit} is above ${this.#tableLimit}`);
+        if (limit > this.#tableLimit)
+          return this.#corrupt(`table size ${limit} is above ${this.#tableLimit}`);
         table.limit = limit;
         while (table.size > limit) table.dropOldest();
         continue;

@@ -30,7 +30,9 @@ export class DynamicTable {
 
   /** The entry with that number, or undefined where it was dropped or never made. */
   at(number: number): HeaderField | undefined {
-    return number >= this.inserted - this.count && number < this.inserted ? this.#ring[number & this.#mask] : undefined;
+    return number >= this.inserted - this.count && number < this.inserted
+      ? this.#ring[number & this.#mask]
+      : undefined;
   }
 
   /** Drops the oldest entry and returns it; undefined if the table is empty. */

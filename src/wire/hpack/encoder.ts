@@ -75,7 +75,8 @@ export class HpackEncoder {
     if (field.interned) {
       const table = this.#table;
       const number = this.#numbers.get(field);
-      if (number !== undefined) return writeInteger(buffer, offset, 0x80, 0x7f, STATIC_ENTRIES + table.inserted - number);
+      if (number !== undefined)
+        return writeInteger(buffer, offset, 0x80, 0x7f, STATIC_ENTRIES + table.inserted - number);
       if (field.size * FIELD_SHARE_OF_TABLE <= table.limit) {
         // The name is written first: the index of a dynamic name would shift with the insertion.
         const at = writeLiteral(buffer, offset, 0x40, 0x3f, field);
@@ -97,7 +98,13 @@ export class HpackEncoder {
   }
 }
 
-function writeLiteral(buffer: Buffer, offset: number, form: number, mask: number, field: HeaderField): number {
+function writeLiteral(
+  buffer: Buffer,
+  offset: number,
+  form: number,
+  mask: number,
+  field: HeaderField,
+): number {
   const name = field.name;
   let at = writeInteger(buffer, offset, form, mask, name.staticIndex);
   if (name.staticIndex === 0) at = writeText(buffer, at, name.text);

@@ -126,7 +126,10 @@ export class FrameReader {
       this.#error(H2Code.frameSizeError, `frame of ${this.#length} bytes`);
       return false;
     }
-    if (this.#block !== undefined && (this.#type !== FrameType.continuation || this.#streamId !== this.#blockStreamId)) {
+    if (
+      this.#block !== undefined &&
+      (this.#type !== FrameType.continuation || this.#streamId !== this.#blockStreamId)
+    ) {
       this.#error(H2Code.protocolError, "header block interrupted");
       return false;
     }
@@ -265,7 +268,14 @@ export class FrameReader {
     this.#blockBytes = size;
     if ((this.#flags & FrameFlag.endHeaders) === 0) return;
     this.#block = undefined;
-    this.#handler.onHeaderBlock(this.#blockStreamId, this.#blockEndStream, this.#blockDependsOnItself, block, 0, size);
+    this.#handler.onHeaderBlock(
+      this.#blockStreamId,
+      this.#blockEndStream,
+      this.#blockDependsOnItself,
+      block,
+      0,
+      size,
+    );
   }
 }
 

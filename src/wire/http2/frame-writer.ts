@@ -28,12 +28,27 @@ export function writeRstStream(buffer: Buffer, offset: number, streamId: number,
   return writeUint32(buffer, writeFrameHeader(buffer, offset, 4, FrameType.rstStream, 0, streamId), code);
 }
 
-export function writeWindowUpdate(buffer: Buffer, offset: number, streamId: number, increment: number): number {
-  return writeUint32(buffer, writeFrameHeader(buffer, offset, 4, FrameType.windowUpdate, 0, streamId), increment);
+export function writeWindowUpdate(
+  buffer: Buffer,
+  offset: number,
+  streamId: number,
+  increment: number,
+): number {
+  return writeUint32(
+    buffer,
+    writeFrameHeader(buffer, offset, 4, FrameType.windowUpdate, 0, streamId),
+    increment,
+  );
 }
 
 /** Writes a PING whose content is the eight bytes at `source[from]`. */
-export function writePing(buffer: Buffer, offset: number, ack: boolean, source: Buffer, from: number): number {
+export function writePing(
+  buffer: Buffer,
+  offset: number,
+  ack: boolean,
+  source: Buffer,
+  from: number,
+): number {
   const at = writeFrameHeader(buffer, offset, 8, FrameType.ping, ack ? FrameFlag.ack : 0, 0);
   for (let i = 0; i < 8; i++) buffer[at + i] = source[from + i] ?? 0;
   return at + 8;
@@ -67,7 +82,13 @@ export function goawayBytes(explanation: string): number {
 }
 
 /** Writes a GOAWAY; `explanation` (latin1) is for whoever debugs the peer. */
-export function writeGoaway(buffer: Buffer, offset: number, lastId: number, code: number, explanation: string): number {
+export function writeGoaway(
+  buffer: Buffer,
+  offset: number,
+  lastId: number,
+  code: number,
+  explanation: string,
+): number {
   const at = writeFrameHeader(buffer, offset, 8 + explanation.length, FrameType.goaway, 0, 0);
   writeUint32(buffer, at, lastId);
   writeUint32(buffer, at + 4, code);

@@ -8,14 +8,14 @@ import {
   type MessageInitShape,
   type MessageShape,
 } from "@bufbuild/protobuf";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { clientPolicyFromProto, invalidClientPolicy } from "../../../src/control/convert/client-policy.ts";
 import type { ClientPolicy } from "../../../src/policy/client-policy.ts";
 import {
-  BackendSchema,
-  FailureAccrualSchema,
-  HttpRoute_RuleSchema,
   OutboundPolicySchema,
+  type BackendSchema,
+  type FailureAccrualSchema,
+  type HttpRoute_RuleSchema,
   type OutboundPolicy,
 } from "../../../src/proto/gen/outbound_pb.js";
 import { fixture } from "../fixture.ts";

@@ -5,10 +5,11 @@ import { profileFromProto } from "../../../src/control/convert/profile.ts";
 import type { RequestMatch } from "../../../src/policy/client-policy.ts";
 import {
   DestinationProfileSchema,
-  RequestMatchSchema,
-  ResponseMatchSchema,
-  RetryBudgetSchema,
+  type RequestMatchSchema,
+  type ResponseMatchSchema,
+  type RetryBudgetSchema,
 } from "../../../src/proto/gen/destination_pb.js";
+import { HttpMethod_Registered } from "../../../src/proto/gen/http_types_pb.js";
 import { fixture } from "../fixture.ts";
 
 type Condition = MessageInitShape<typeof RequestMatchSchema>;
@@ -21,7 +22,9 @@ const condition = (init: Condition): RequestMatch | undefined =>
   profile({ routes: [{ condition: init }] }).routes[0]?.condition;
 const path = (regex: string): Condition => ({ match: { case: "path", value: { regex } } });
 const unusable: Condition = { match: { case: "path", value: { regex: "([" } } };
-const get: Condition = { match: { case: "method", value: { type: { case: "registered", value: 0 } } } };
+const get: Condition = {
+  match: { case: "method", value: { type: { case: "registered", value: HttpMethod_Registered.GET } } },
+};
 
 describe("a profile from a controller", () => {
   it("of a service has its logical name with the port that was asked for", () => {

@@ -4,7 +4,7 @@ import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { formatCidr } from "../../../src/addr/cidr.ts";
 import { invalidServerPolicy, serverPolicyFromProto } from "../../../src/control/convert/server-policy.ts";
 import type { Authorization, ServerPolicy } from "../../../src/policy/server-policy.ts";
-import { AuthzSchema, ServerSchema, type Authz } from "../../../src/proto/gen/inbound_pb.js";
+import { ServerSchema, type Authz, type AuthzSchema } from "../../../src/proto/gen/inbound_pb.js";
 import { fixture } from "../fixture.ts";
 
 type ServerInit = MessageInitShape<typeof ServerSchema>;

@@ -16,7 +16,11 @@ function hex(text: string): Buffer {
   return Buffer.from(text.replaceAll(" ", ""), "hex");
 }
 
-function decodeAll(decoder: HpackDecoder, block: Buffer, limits = LIMITS): { result: BlockResult; fields: HeaderField[] } {
+function decodeAll(
+  decoder: HpackDecoder,
+  block: Buffer,
+  limits = LIMITS,
+): { result: BlockResult; fields: HeaderField[] } {
   const fields: HeaderField[] = [];
   const framed = Buffer.concat([Buffer.from([0xff, 0xff]), block, Buffer.from([0x82])]);
   const result = decoder.decode(framed, 2, 2 + block.length, fields, limits);
@@ -140,7 +144,12 @@ for (const { name, table, lists, sizes, blocks } of SEQUENCES) {
 
 test("decodes the four representations of RFC 7541 C.2", () => {
   const cases: [string, Pair, number, boolean][] = [
-    ["400a 6375 7374 6f6d 2d6b 6579 0d63 7573 746f 6d2d 6865 6164 6572", ["custom-key", "custom-header"], 55, false],
+    [
+      "400a 6375 7374 6f6d 2d6b 6579 0d63 7573 746f 6d2d 6865 6164 6572",
+      ["custom-key", "custom-header"],
+      55,
+      false,
+    ],
     ["040c 2f73 616d 706c 652f 7061 7468", [":path", "/sample/path"], 0, false],
     ["1008 7061 7373 776f 7264 0673 6563 7265 74", ["password", "secret"], 0, true],
     ["82", [":method", "GET"], 0, false],
@@ -242,7 +251,10 @@ test("takes tab, high bytes and an empty value", () => {
 
 test("trims blanks around a value, also by index, without losing count of the table", () => {
   const decoder = new HpackDecoder(4096);
-  const { fields } = decodeAll(decoder, Buffer.concat([literal("x-t", " \ta b ", 0x40), hex("be"), literal("x-u", "  ")]));
+  const { fields } = decodeAll(
+    decoder,
+    Buffer.concat([literal("x-t", " \ta b ", 0x40), hex("be"), literal("x-u", "  ")]),
+  );
   assert.deepEqual(pairs(fields), [
     ["x-t", "a b"],
     ["x-t", "a b"],
@@ -254,7 +266,11 @@ test("trims blanks around a value, also by index, without losing count of the ta
 test("stops keeping fields at the limits but keeps the table right", () => {
   const decoder = new HpackDecoder(4096);
   const limits = { bytes: 100, abuseBytes: 100_000, fields: 1000 };
-  const block = Buffer.concat([literal("a", "1", 0x40), literal("b", "2".repeat(60), 0x40), literal("c", "3", 0x40)]);
+  const block = Buffer.concat([
+    literal("a", "1", 0x40),
+    literal("b", "2".repeat(60), 0x40),
+    literal("c", "3", 0x40),
+  ]);
   const { result, fields } = decodeAll(decoder, block, limits);
   assert.equal(result, BlockResult.tooLarge);
   assert.deepEqual(pairs(fields), [["a", "1"]]);
@@ -268,7 +284,10 @@ test("stops keeping fields at the limits but keeps the table right", () => {
 test("counts exactly: the limit passes, one byte more does not", () => {
   const block = literal("abc", "defg");
   assert.equal(decodeAll(new HpackDecoder(4096), block, { ...LIMITS, bytes: 39 }).result, BlockResult.ok);
-  assert.equal(decodeAll(new HpackDecoder(4096), block, { ...LIMITS, bytes: 38 }).result, BlockResult.tooLarge);
+  assert.equal(
+    decodeAll(new HpackDecoder(4096), block, { ...LIMITS, bytes: 38 }).result,
+    BlockResult.tooLarge,
+  );
   const many = Buffer.alloc(1001, 0x82);
   assert.equal(decodeAll(new HpackDecoder(4096), many.subarray(1)).result, BlockResult.ok);
   assert.equal(decodeAll(new HpackDecoder(4096), many).result, BlockResult.tooLarge);

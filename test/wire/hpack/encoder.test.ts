@@ -109,7 +109,10 @@ test("knows every static field by its index", () => {
 
 test("is understood by the decoder through any sequence of blocks and table sizes", () => {
   const name = fc.constantFrom("x-a", "x-b", "accept", "cookie", ":path", "x-longer-name-than-the-others");
-  const value = fc.oneof(fc.constantFrom("", "1", "same", "v".repeat(200)), fc.stringMatching(/^[!-~]{1,40}$/));
+  const value = fc.oneof(
+    fc.constantFrom("", "1", "same", "v".repeat(200)),
+    fc.stringMatching(/^[!-~]{1,40}$/),
+  );
   const field = fc.record({ name, value, kind: fc.constantFrom("shared", "own", "never") });
   const step = fc.oneof(
     { weight: 5, arbitrary: fc.array(field, { maxLength: 12 }) },
