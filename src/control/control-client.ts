@@ -96,7 +96,24 @@ export class ControlClient {
     request: MessageShape<I>,
     metadata: Metadata = new Metadata(),
   ): OpenStream<MessageShape<O>> {
-    const { path, requestSerialize, responseDeserialize } = grpcMethod(method);
+    return this.#stream(method, request, grpcMethod(method).responseDeserialize, metadata);
+  }
+
+  /** The same with the messages as bytes, for those that are too large to be decoded at once. */
+  byteStream<I extends DescMessage, O extends DescMessage>(
+    method: TypedMethod<I, O>,
+    request: MessageShape<I>,
+  ): OpenStream<Uint8Array> {
+    return this.#stream(method, request, (bytes) => bytes, new Metadata());
+  }
+
+  #stream<I extends DescMessage, O extends DescMessage, T>(
+    method: TypedMethod<I, O>,
+    request: MessageShape<I>,
+    responseDeserialize: (bytes: Buffer) => T,
+    metadata: Metadata,
+  ): OpenStream<T> {
+    const { path, requestSerialize } = grpcMethod(method);
     return (events) => {
       let over = false;
       let cancelCall: (() => void) | undefined;
@@ -119,7 +136,7 @@ export class ControlClient {
           if (!connection.heard) this.#leave(connection);
         };
         call.on("metadata", () => this.#hear(connection));
-        call.on("data", (message: MessageShape<O>) => {
+        call.on("data", (message: T) => {
           this.#hear(connection);
           if (!over) events.message(message);
         });

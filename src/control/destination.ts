@@ -4,7 +4,8 @@ import { ProxyError } from "../errors/proxy-error.ts";
 import type { EndpointUpdate } from "../policy/endpoint.ts";
 import { Destination, GetDestinationSchema } from "../proto/gen/destination_pb.js";
 import type { EndpointListener } from "./control-plane.ts";
-import { endpointUpdateFromProto } from "./convert/endpoint-update.ts";
+import { endpointUpdateInSteps } from "./convert/endpoint-update.ts";
+import { inTurns } from "./in-turns.ts";
 import { runResolutionStream } from "./resolution-stream.ts";
 import { machineOptions, type StreamContext } from "./stream-context.ts";
 import { isInvalidRequest, type OpenStream } from "./stream.ts";
@@ -19,11 +20,13 @@ export function resolveEndpoints(
 ): void {
   const text = formatNameAddr(path);
   const request = create(GetDestinationSchema, { path: text, contextToken });
-  const openProto = context.client.serverStream(Destination.method.get, request);
+  const openUpdates = inTurns(
+    context.client.byteStream(Destination.method.get, request),
+    endpointUpdateInSteps,
+  );
   const open: OpenStream<EndpointUpdate> = (events) =>
-    openProto({
-      message(update) {
-        const { change, problems } = endpointUpdateFromProto(update);
+    openUpdates({
+      message({ change, problems }) {
         for (const problem of problems) context.log.warn("bad endpoint", { path: text, problem });
         if (change !== undefined) events.message(change);
       },

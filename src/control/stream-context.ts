@@ -7,7 +7,7 @@ import { Code, type CallStatus, type OpenStream } from "./stream.ts";
 
 /** One service of the control plane as its streams see it. */
 export interface StreamContext {
-  readonly client: Pick<ControlClient, "serverStream" | "unreachable">;
+  readonly client: Pick<ControlClient, "serverStream" | "byteStream" | "unreachable">;
   readonly limits: ReceiveLimits;
   /** Between attempts of one stream. */
   readonly backoff: BackoffParams;

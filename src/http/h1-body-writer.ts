@@ -2,7 +2,14 @@ import type { Transport } from "../transport/transport.ts";
 import type { HeaderField } from "../wire/header-field.ts";
 import { BodyKind } from "../wire/http1/framing.ts";
 import { isTrailerField } from "../wire/http1/trailer-fields.ts";
-import { CHUNK_END, CHUNK_SIZE_BYTES, CHUNKED_END, fieldLine, LAST_CHUNK, writeChunkSize } from "../wire/http1/writer.ts";
+import {
+  CHUNK_END,
+  CHUNK_SIZE_BYTES,
+  CHUNKED_END,
+  fieldLine,
+  LAST_CHUNK,
+  writeChunkSize,
+} from "../wire/http1/writer.ts";
 
 /** Whoever sends a message: told how its body fares. */
 export interface BodyOwner {

@@ -9,23 +9,7 @@ import { H2Code, h2CodeName } from "../wire/http2/error-code.ts";
 import { canGrow, ReceiveWindow, WINDOW_DEFAULT } from "../wire/http2/flow-window.ts";
 import { FRAME_HEADER_BYTES, FrameFlag, FrameType, readUint31, readUint32 } from "../wire/http2/frame.ts";
 import { continuationsMax, FrameReader, type FrameHandler } from "../wire/http2/frame-reader.ts";
-import {
-  continuationRoom,
-  frameHeaderBlock,
-  goawayBytes,
-  PING_BYTES,
-  RST_STREAM_BYTES,
-  SETTINGS_ACK_BYTES,
-  settingsBytes,
-  WINDOW_UPDATE_BYTES,
-  writeFrameHeader,
-  writeGoaway,
-  writePing,
-  writeRstStream,
-  writeSettings,
-  writeSettingsAck,
-  writeWindowUpdate,
-} from "../wire/http2/frame-writer.ts";
+import { continuationRoom, frameHeaderBlock, writeFrameHeader } from "../wire/http2/frame-writer.ts";
 import { PeerSettings, SETTING_BYTES, SettingId } from "../wire/http2/settings.ts";
 import {
   H2_ASSUMED_PEER_STREAMS,
@@ -33,19 +17,18 @@ import {
   H2_CONTINUATION_FRAMES_MIN,
   H2_FRAME_BYTES,
   H2_HEADER_LIST_ABUSE_FACTOR,
-  H2_RESET_STREAMS_REMEMBERED,
-  H2_UNSENT_CONTROL_BYTES,
-  H2_UNSENT_CONTROL_FRAMES,
-  H2_UNSENT_CONTROL_MS,
   HPACK_TABLE_BYTES,
 } from "../wire/limits.ts";
+import { ControlWriter } from "./h2-control-writer.ts";
 import { HeadReader, LENGTH_UNKNOWN } from "./h2-heads.ts";
 import { fieldsBytes, writeFields } from "./h2-head-writer.ts";
 import { KeepAlive, type KeepAlivePeer } from "./h2-keep-alive.ts";
-import { h2Settings, type H2Options, type H2Settings } from "./h2-options.ts";
+import { h2Settings, type H2Options, type H2Rejection, type H2Settings } from "./h2-options.ts";
 import { h2CodeOf, peerName, resetError, type Side } from "./h2-reset.ts";
+import { ResetIds } from "./h2-reset-ids.ts";
 import { SendQueue } from "./h2-send-queue.ts";
 import type { H2Stream, H2StreamOwner } from "./h2-stream.ts";
+import { WaitingStreams } from "./h2-waiting-streams.ts";
 
 /** Contents of our PINGs, by which their answers are told apart. */
 const KEEP_ALIVE_PING = Buffer.from("outrigKA", "latin1");
@@ -70,6 +53,7 @@ export abstract class H2Connection implements ByteHandler, FrameHandler, H2Strea
   protected readonly transport: Transport;
   protected readonly settings: H2Settings;
   protected readonly encoder = new HpackEncoder(HPACK_TABLE_BYTES);
+  protected readonly control: ControlWriter;
   protected readonly heads = new HeadReader();
   protected readonly abuse = new AbuseCounts();
   protected readonly streams = new Map<number, H2Stream>();
@@ -85,6 +69,7 @@ export abstract class H2Connection implements ByteHandler, FrameHandler, H2Strea
   readonly #clock: Clock;
   readonly #side: Side;
   readonly #onClose: ((error: ProxyError | undefined) => void) | undefined;
+  readonly #onRejected: ((rejection: H2Rejection, problem: string) => void) | undefined;
   readonly #decoder = new HpackDecoder(HPACK_TABLE_BYTES);
   readonly #reader: FrameReader;
   readonly #limits: ListLimits;
@@ -99,17 +84,11 @@ export abstract class H2Connection implements ByteHandler, FrameHandler, H2Strea
   /** The stream of the DATA frame being read; undefined where its content is dropped. */
   #dataStream: H2Stream | undefined;
   #dataEndsStream = false;
-  /** Streams with bytes to send, in the order of their turns. */
-  #firstWaiting: H2Stream | undefined;
-  #lastWaiting: H2Stream | undefined;
-  /** Streams that we reset while the peer could still send on them; oldest first. */
-  #resetIds: Set<number> | undefined;
-
-  /** Answers written while the transport was blocked (LIM-17). */
-  #unsentFrames = 0;
-  #unsentBytes = 0;
-  #unsentTimer: Timer | undefined;
+  readonly #waiting = new WaitingStreams();
+  readonly #resetIds = new ResetIds();
   #lingerTimer: Timer | undefined;
+  /** Why we ended the connection, if the peer broke its rules. */
+  #failure: ProxyError | undefined;
   #keepAlive: KeepAlive | undefined;
 
   protected constructor(transport: Transport, options: H2Options, side: Side) {
@@ -117,7 +96,9 @@ export abstract class H2Connection implements ByteHandler, FrameHandler, H2Strea
     this.settings = h2Settings(options);
     this.#side = side;
     this.#onClose = options.onClose;
+    this.#onRejected = options.onRejected;
     this.#clock = this.settings.clock;
+    this.control = new ControlWriter(transport, this.#clock, side);
     this.lastReadMs = this.#clock.nowMs();
     const { headerListBytes, connectionWindowBytes, frameBytes } = this.settings;
     this.#limits = {
@@ -162,10 +143,9 @@ export abstract class H2Connection implements ByteHandler, FrameHandler, H2Strea
     if (streamWindowBytes !== WINDOW_DEFAULT) settings.push(SettingId.initialWindowSize, streamWindowBytes);
     if (frameBytes !== H2_FRAME_BYTES) settings.push(SettingId.maxFrameSize, frameBytes);
     settings.push(SettingId.maxHeaderListSize, headerListBytes);
-    const at = this.transport.reserve(settingsBytes(settings.length / 2));
-    this.transport.commit(writeSettings(this.transport.buffer, at, settings));
+    this.control.settings(settings);
     if (connectionWindowBytes > WINDOW_DEFAULT)
-      this.#sendWindowUpdate(0, connectionWindowBytes - WINDOW_DEFAULT);
+      this.control.windowUpdate(0, connectionWindowBytes - WINDOW_DEFAULT);
     if (keepAlive !== undefined) this.#keepAlive = new KeepAlive(keepAlive, this.#clock, this);
     this.transport.attach(this);
   }
@@ -189,21 +169,15 @@ export abstract class H2Connection implements ByteHandler, FrameHandler, H2Strea
   }
 
   onDrain(): void {
-    this.#unsentFrames = 0;
-    this.#unsentBytes = 0;
-    if (this.#unsentTimer !== undefined) {
-      this.#unsentTimer.cancel();
-      this.#unsentTimer = undefined;
-      this.transport.resume();
-    }
+    this.control.onDrain();
     this.#pump();
   }
 
   onClose(error: ProxyError | undefined): void {
     this.giveUp(error ?? new ProxyError(this.#closeCode(), "connection closed", { side: this.#side }));
-    this.#unsentTimer?.cancel();
+    this.control.stop();
     this.#lingerTimer?.cancel();
-    this.#onClose?.(error);
+    this.#onClose?.(error ?? this.#failure);
   }
 
   #closeCode(): "io" | "upstream_closed" {
@@ -303,7 +277,7 @@ export abstract class H2Connection implements ByteHandler, FrameHandler, H2Strea
       case FrameType.ping:
         if (streamId !== 0) return this.fail(H2Code.protocolError, "PING on a stream");
         if (length !== 8) return this.fail(H2Code.frameSizeError, "PING size");
-        if ((flags & FrameFlag.ack) === 0) return this.#sendPing(true, buffer, start);
+        if ((flags & FrameFlag.ack) === 0) return this.control.ping(true, buffer, start);
         if (DRAIN_PING.compare(buffer, start, end) === 0) this.onDrainPong();
         return;
       case FrameType.goaway:
@@ -400,8 +374,7 @@ export abstract class H2Connection implements ByteHandler, FrameHandler, H2Strea
         this.#wake(stream);
       }
     }
-    const at = this.#reserveControl(SETTINGS_ACK_BYTES);
-    this.transport.commit(writeSettingsAck(this.transport.buffer, at));
+    this.control.settingsAck();
     this.onPeerSettings();
     this.#pump();
   }
@@ -518,32 +491,22 @@ export abstract class H2Connection implements ByteHandler, FrameHandler, H2Strea
     }
   }
 
-  /** Puts a stream with queued bytes at the end of the line. */
+  /** Lets a stream with queued bytes wait for its turn. */
   #wake(stream: H2Stream): void {
-    if (stream.waiting || stream.id === 0 || stream.queue === undefined || stream.queue.length === 0) return;
-    stream.waiting = true;
-    if (this.#lastWaiting === undefined) this.#firstWaiting = stream;
-    else this.#lastWaiting.nextWaiting = stream;
-    this.#lastWaiting = stream;
+    if (stream.id !== 0 && stream.queue !== undefined && stream.queue.length > 0) this.#waiting.add(stream);
   }
 
   /** Sends queued bytes, one frame per stream and turn, until all is sent or nothing more is taken. */
   #pump(): void {
     const transport = this.transport;
-    for (
-      let stream = this.#firstWaiting;
-      stream !== undefined && !transport.blocked;
-      stream = this.#firstWaiting
-    ) {
+    const waiting = this.#waiting;
+    for (let stream = waiting.first; stream !== undefined && !transport.blocked; stream = waiting.first) {
       const queue = stream.queue;
       const queued = stream.closed || queue === undefined ? 0 : queue.length;
       const length = Math.min(queued, stream.sendWindow, this.#sendWindow, H2_FRAME_BYTES);
       // For want of connection window all wait; for want of its own only this one leaves the line.
       if (length <= 0 && queued > 0 && this.#sendWindow <= 0) return;
-      this.#firstWaiting = stream.nextWaiting;
-      if (this.#firstWaiting === undefined) this.#lastWaiting = undefined;
-      stream.nextWaiting = undefined;
-      stream.waiting = false;
+      waiting.dropFirst();
       if (queue === undefined || length <= 0) continue;
       const ends = length === queued && stream.sendEnded && stream.trailersDue === undefined;
       const at = transport.reserve(FRAME_HEADER_BYTES + length);
@@ -585,51 +548,11 @@ export abstract class H2Connection implements ByteHandler, FrameHandler, H2Strea
   }
 
   sendKeepAlivePing(): void {
-    this.#sendPing(false, KEEP_ALIVE_PING, 0);
+    this.control.ping(false, KEEP_ALIVE_PING, 0);
   }
 
   protected sendDrainPing(): void {
-    this.#sendPing(false, DRAIN_PING, 0);
-  }
-
-  #sendPing(ack: boolean, source: Buffer, from: number): void {
-    const at = this.#reserveControl(PING_BYTES);
-    this.transport.commit(writePing(this.transport.buffer, at, ack, source, from));
-  }
-
-  protected sendGoaway(lastId: number, code: H2Code, explanation: string): void {
-    const at = this.transport.reserve(goawayBytes(explanation));
-    this.transport.commit(writeGoaway(this.transport.buffer, at, lastId, code, explanation));
-  }
-
-  protected sendRstStream(streamId: number, code: number): void {
-    const at = this.#reserveControl(RST_STREAM_BYTES);
-    this.transport.commit(writeRstStream(this.transport.buffer, at, streamId, code));
-  }
-
-  #sendWindowUpdate(streamId: number, increment: number): void {
-    const at = this.#reserveControl(WINDOW_UPDATE_BYTES);
-    this.transport.commit(writeWindowUpdate(this.transport.buffer, at, streamId, increment));
-  }
-
-  #reserveControl(bytes: number): number {
-    this.noteAnswer(bytes);
-    return this.transport.reserve(bytes);
-  }
-
-  /** Counts bytes that the peer made us write. One that asks and does not read the answers is not listened to for a while. */
-  protected noteAnswer(bytes: number): void {
-    if (!this.transport.blocked || this.over) return;
-    this.#unsentFrames++;
-    this.#unsentBytes += bytes;
-    if (this.#unsentFrames < H2_UNSENT_CONTROL_FRAMES && this.#unsentBytes < H2_UNSENT_CONTROL_BYTES) return;
-    if (this.#unsentTimer !== undefined) return;
-    this.transport.pause();
-    this.#unsentTimer = this.#clock.after(H2_UNSENT_CONTROL_MS, () => {
-      this.transport.destroy(
-        new ProxyError("io", `${peerName(this.#side)} does not read what it asked for`, { side: this.#side }),
-      );
-    });
+    this.control.ping(false, DRAIN_PING, 0);
   }
 
   // ---- credit
@@ -642,12 +565,12 @@ export abstract class H2Connection implements ByteHandler, FrameHandler, H2Strea
     this.#giveConnection(given);
     if (stream.closed || stream.remoteEnded) return;
     const increment = stream.window?.give(given) ?? 0;
-    if (increment > 0) this.#sendWindowUpdate(stream.id, increment);
+    if (increment > 0) this.control.windowUpdate(stream.id, increment);
   }
 
   #giveConnection(bytes: number): void {
     const increment = this.#window.give(bytes);
-    if (increment > 0) this.#sendWindowUpdate(0, increment);
+    if (increment > 0) this.control.windowUpdate(0, increment);
   }
 
   /** What a stream that was reset had delivered will not be credited any more: it is passed on or dropped elsewhere. */
@@ -693,22 +616,28 @@ export abstract class H2Connection implements ByteHandler, FrameHandler, H2Strea
 
   #resetStream(stream: H2Stream, code: number): void {
     if (stream.id !== 0) {
-      this.sendRstStream(stream.id, code);
-      if (!stream.remoteEnded) this.#rememberReset(stream.id);
+      this.control.rstStream(stream.id, code);
+      if (!stream.remoteEnded) this.#resetIds.add(stream.id);
     }
     this.closeStream(stream);
     this.returnCredit(stream);
   }
 
-  /** Resets a stream that was never made, without blame: frames on it that follow are dropped. */
+  /** Resets a stream that was never made: frames on it that follow are dropped. */
   protected refuseStream(streamId: number, code: H2Code): void {
-    this.sendRstStream(streamId, code);
-    this.#rememberReset(streamId);
+    this.control.rstStream(streamId, code);
+    this.#resetIds.add(streamId);
+  }
+
+  /** Tells the owner of a message that does not reach the exchange, or not whole. */
+  protected noteRejected(rejection: H2Rejection, problem: string): void {
+    this.#onRejected?.(rejection, problem);
   }
 
   /** The peer broke a rule of one stream. `stream` is undefined if it is not or no longer open. */
   protected streamError(streamId: number, stream: H2Stream | undefined, code: H2Code, problem: string): void {
     this.refuseStream(streamId, code);
+    this.noteRejected("malformed", problem);
     if (stream !== undefined) {
       this.closeStream(stream);
       this.returnCredit(stream);
@@ -720,19 +649,9 @@ export abstract class H2Connection implements ByteHandler, FrameHandler, H2Strea
     }
   }
 
-  #rememberReset(streamId: number): void {
-    const ids = (this.#resetIds ??= new Set());
-    ids.add(streamId);
-    if (ids.size <= H2_RESET_STREAMS_REMEMBERED) return;
-    for (const oldest of ids) {
-      ids.delete(oldest);
-      break;
-    }
-  }
-
   /** Whether we reset that stream lately: then frames on it are late, not wrong. */
   protected wasReset(streamId: number): boolean {
-    return this.#resetIds !== undefined && this.#resetIds.has(streamId);
+    return this.#resetIds.has(streamId);
   }
 
   // ---- the end of the connection
@@ -740,9 +659,10 @@ export abstract class H2Connection implements ByteHandler, FrameHandler, H2Strea
   /** The peer broke a rule of the connection: GOAWAY, then close. */
   protected fail(code: H2Code, problem: string): void {
     if (this.over) return;
-    this.sendGoaway(this.lastPeerId, code, problem);
+    this.control.goaway(this.lastPeerId, code, problem);
     const text = `HTTP/2 error of ${peerName(this.#side)}: ${problem} (${h2CodeName(code)})`;
-    this.giveUp(new ProxyError(this.#closeCode(), text, { h2Code: code, side: this.#side }));
+    this.#failure = new ProxyError(this.#closeCode(), text, { h2Code: code, side: this.#side });
+    this.giveUp(this.#failure);
     // Finished rather than cut, because a cut would destroy the GOAWAY on its way; but not for ever.
     this.transport.end();
     this.#lingerTimer = this.#clock.after(H2_CLOSE_LINGER_MS, () => this.transport.destroy());
@@ -760,8 +680,7 @@ export abstract class H2Connection implements ByteHandler, FrameHandler, H2Strea
     this.over = true;
     this.#reader.stop();
     this.#keepAlive?.stop();
-    this.#firstWaiting = undefined;
-    this.#lastWaiting = undefined;
+    this.#waiting.clear();
     const streams = [...this.streams.values()];
     this.streams.clear();
     for (const stream of streams) {

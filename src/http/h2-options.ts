@@ -20,6 +20,12 @@ export interface H2KeepAlive {
   readonly whileIdle: boolean;
 }
 
+/**
+ * Why a message was not passed on: it broke the rules of HTTP, its header list was over LIM-9 or LIM-10, or it came
+ * above the number of streams or after the last GOAWAY.
+ */
+export type H2Rejection = "malformed" | "too_large" | "refused";
+
 /** What both roles can be told. */
 export interface H2Options {
   /** Bytes a peer may send on one stream before credit. Default LIM-12, 65,535. */
@@ -34,6 +40,8 @@ export interface H2Options {
   readonly keepAlive?: H2KeepAlive | undefined;
   /** Default: the system's. */
   readonly clock?: Clock;
+  /** Called for each message that was refused, with the rule that it broke: for a counter and a rate-limited log line. */
+  readonly onRejected?: (rejection: H2Rejection, problem: string) => void;
   /** Called once, when the transport is gone, with the reason if the close was not orderly. Every exchange has ended before. */
   readonly onClose?: (error: ProxyError | undefined) => void;
 }

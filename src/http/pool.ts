@@ -78,7 +78,9 @@ export class H1Pool implements HttpService {
 
   call(head: RequestHead, last: boolean, response: ResponseSink): Sink {
     if (this.#closed) {
-      response.reset(new ProxyError("shutting_down", "the endpoint's connections are closed", { side: "proxy" }));
+      response.reset(
+        new ProxyError("shutting_down", "the endpoint's connections are closed", { side: "proxy" }),
+      );
       return new DiscardSink(response);
     }
     if (!isShareable(head)) return this.#dialFor(new Group(this, undefined, ""), head, last, response);

@@ -5,8 +5,8 @@ import type { Server, Socket } from "node:net";
 export interface Libc {
   /** Fills `value`; returns 0, or the errno. */
   getsockopt(fd: number, level: number, name: number, value: Buffer): number;
-  /** Sets an integer option; returns 0, or the errno. */
-  setsockopt(fd: number, level: number, name: number, value: number): number;
+  /** Sets an option made of one or more integers (`int`, `struct linger`); returns 0, or the errno. */
+  setsockopt(fd: number, level: number, name: number, ...values: readonly number[]): number;
 }
 
 /** The C library, or why it cannot be called. */
@@ -57,26 +57,26 @@ function bindLibc(ffi: Ffi): Libc {
     __errno_location: { return: "pointer", arguments: [] },
   });
   const length = Buffer.alloc(4);
-  const integer = Buffer.alloc(4);
+  const integers = Buffer.alloc(8);
   // Valid until the next system call of this thread, which is none of ours: both calls follow each other directly.
   const errno = (): number => ffi.getInt32(functions.__errno_location());
   return {
     getsockopt(fd, level, name, value) {
-      writeHostInt32(length, value.length);
+      writeHostInt32(length, value.length, 0);
       return functions.getsockopt(fd, level, name, value, length) === 0 ? 0 : errno();
     },
-    setsockopt(fd, level, name, value) {
-      writeHostInt32(integer, value);
-      return functions.setsockopt(fd, level, name, integer, integer.length) === 0 ? 0 : errno();
+    setsockopt(fd, level, name, ...values) {
+      values.forEach((value, i) => writeHostInt32(integers, value, i * 4));
+      return functions.setsockopt(fd, level, name, integers, values.length * 4) === 0 ? 0 : errno();
     },
   };
 }
 
 const littleEndian = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
 
-function writeHostInt32(to: Buffer, value: number): void {
-  if (littleEndian) to.writeInt32LE(value);
-  else to.writeInt32BE(value);
+function writeHostInt32(to: Buffer, value: number, at: number): void {
+  if (littleEndian) to.writeInt32LE(value, at);
+  else to.writeInt32BE(value, at);
 }
 
 /** Reads what the kernel wrote as a 16-bit integer of its own byte order. */

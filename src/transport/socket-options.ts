@@ -11,6 +11,7 @@ export interface LivenessOptions {
 // Linux, include/uapi/asm-generic/socket.h and include/uapi/linux/tcp.h.
 const SOL_SOCKET = 1;
 const SO_KEEPALIVE = 9;
+const SO_LINGER = 13;
 const IPPROTO_TCP = 6;
 const TCP_KEEPIDLE = 4;
 const TCP_USER_TIMEOUT = 18;
@@ -47,6 +48,16 @@ export function setLiveness(fd: number, options: LivenessOptions): readonly stri
     set("TCP_USER_TIMEOUT", IPPROTO_TCP, TCP_USER_TIMEOUT, ms);
   }
   return problems;
+}
+
+/**
+ * Makes the coming close of a descriptor a TCP RST, dropping what was not sent.
+ *
+ * @returns false where that cannot be set; the close is then an ordinary one.
+ */
+export function resetOnClose(fd: number): boolean {
+  const state = loadLibc();
+  return state.kind === "available" && state.libc.setsockopt(fd, SOL_SOCKET, SO_LINGER, 1, 0) === 0;
 }
 
 /** Whether keep-alive has to go through Node, whose call changes more than it should. */

@@ -4,9 +4,11 @@ import type { SocketAddr } from "../addr/socket-addr.ts";
 import { formatSocketAddr } from "../addr/socket-addr.ts";
 import { errorFromNode } from "../errors/from-node.ts";
 import { ProxyError } from "../errors/proxy-error.ts";
+import { descriptorOf } from "./libc.ts";
 import { Output, type OutputOwner } from "./output.ts";
 import { readMode, shareReads } from "./shared-reads.ts";
 import { socketAddrs } from "./socket-addrs.ts";
+import { resetOnClose } from "./socket-options.ts";
 import type { ByteHandler, Transport } from "./transport.ts";
 
 /**
@@ -133,13 +135,20 @@ export class SocketTransport implements Transport, OutputOwner {
     this.socket.destroy();
   }
 
-  /** A TLS connection closes without `close_notify` instead, which its peer takes for the same thing. */
+  /** Where the platform cannot reset under TLS, the connection closes without `close_notify`, which is a truncation too. */
   reset(): void {
     if (this.socket.destroyed) return;
     this.#drop();
-    // Node resets plain TCP handles only.
-    if (this.socket instanceof TLSSocket) this.socket.destroy();
-    else this.socket.resetAndDestroy();
+    const { socket } = this;
+    if (!(socket instanceof TLSSocket)) {
+      socket.resetAndDestroy();
+      return;
+    }
+    // Node resets plain TCP handles only. Without the RST a peer that overlooks a missing close_notify, as Node does,
+    // would take a broken stream for a finished one.
+    const fd = descriptorOf(socket);
+    if (fd !== undefined) resetOnClose(fd);
+    socket.destroy();
   }
 
   get destroyed(): boolean {

@@ -40,6 +40,8 @@ export interface Transport {
   /** Copies a latin1 string into the output. */
   writeLatin1(text: string): void;
   readonly blocked: boolean;
+  /** Output bytes that have not left yet: gathered, or given to a socket whose kernel buffer is full. Also counted after `end`. */
+  readonly waitingBytes: number;
   /** Sends what is gathered now instead of at the end of the turn. */
   flush(): void;
 

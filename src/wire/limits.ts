@@ -20,8 +20,8 @@ export const H2_STREAM_WINDOW_BYTES = 65_535;
 /** LIM-12: receive window of a connection, both roles. Source: linkerd2-proxy, linkerd/app/src/env/http2.rs. */
 export const H2_CONNECTION_WINDOW_BYTES = 1_048_576;
 /**
- * LIM-13: bytes one stream may hold for a peer that does not read. Credit is given only for what left, so the receive
- * window of the opposite side (at most this) is the bound that acts; options refuse larger stream windows.
+ * LIM-13: bytes that one stream may hold for a peer that does not read. No counter enforces it: credit is given only for
+ * what left, so the receive window of the opposite side (by default a sixth of this) is the bound that acts.
  */
 export const H2_STREAM_SEND_BUFFER_BYTES = 409_600;
 /** LIM-14: at least this many CONTINUATION frames per header block are taken, however small the list limit. */

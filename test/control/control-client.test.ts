@@ -19,9 +19,10 @@ import {
   GetDestinationSchema,
   type DestinationProfile,
 } from "../../src/proto/gen/destination_pb.js";
-import { systemClock } from "../../src/time/clock.ts";
+import { systemClock, type Clock } from "../../src/time/clock.ts";
 import { CredentialsStore } from "../../src/tls/credentials.ts";
 import { TestCa } from "../support/certs.ts";
+import { FakeClock } from "../support/fake-clock.ts";
 import { ListeningLog } from "./listening-log.ts";
 import { ScriptedServer } from "./scripted-server.ts";
 
@@ -45,7 +46,12 @@ function socketOf(port: number): SocketAddr {
 }
 
 /** A client of a control plane with a name, found at the given ports of this machine, or of one on loopback. */
-function clientOf(ports: readonly number[], tls?: ControlTls, log = new ListeningLog()): ControlClient {
+function clientOf(
+  ports: readonly number[],
+  tls?: ControlTls,
+  log = new ListeningLog(),
+  clock: Clock = systemClock,
+): ControlClient {
   const [port = 0] = ports;
   const client = new ControlClient({
     service: "destination",
@@ -53,7 +59,7 @@ function clientOf(ports: readonly number[], tls?: ControlTls, log = new Listenin
     tls,
     connectTimeoutMs: 500,
     backoff: BACKOFF,
-    clock: systemClock,
+    clock,
     log,
     random: () => 0.99,
     resolve: () => Promise.resolve(ports.map(socketOf)),
@@ -267,6 +273,44 @@ describe("a control client", () => {
     stuck.cancel();
     openProfile(client);
     await server.getProfile.next();
+  });
+
+  it("gives up on a peer that accepts and never answers, and says which", async () => {
+    const silent = await tcpServer(() => {});
+    const clock = new FakeClock();
+    const stuck = openProfile(clientOf([portOf(silent)], undefined, new ListeningLog(), clock));
+    await accepted(silent);
+    clock.advance(500 + 2_000);
+    const { code, message } = await stuck.ended;
+    assert.equal(code, Code.UNAVAILABLE);
+    assert.equal(message, `connecting to 127.0.0.1:${portOf(silent)} timed out`);
+  });
+
+  it("paces its attempts to connect, however many calls ask for one", async () => {
+    const clock = new FakeClock();
+    let attempts = 0;
+    const client = new ControlClient({
+      service: "policy",
+      address: addrOf("policy.linkerd.svc.cluster.local.:8090"),
+      tls: tlsOf(),
+      connectTimeoutMs: 500,
+      backoff: { minMs: 100, maxMs: 60_000, jitter: 0 },
+      clock,
+      log: new ListeningLog(),
+      resolve: () => {
+        attempts++;
+        return Promise.reject(new Error("no such name"));
+      },
+    });
+    cleanups.push(() => client.close());
+    for (const [i, pauseMs] of [0, 100, 200, 400].entries()) {
+      const calls = Array.from({ length: 20 }, () => openProfile(client).ended);
+      clock.advance(Math.max(0, pauseMs - 1));
+      assert.equal(attempts, i === 0 ? 1 : i);
+      clock.advance(1);
+      await Promise.all(calls);
+      assert.equal(attempts, i + 1);
+    }
   });
 
   it("reports names that do not resolve as unavailable", async () => {

@@ -38,7 +38,7 @@ for (const mode of ["onread", "data"] as const) {
     before(() => useReadMode(mode));
 
     it("gathers pieces until they decide and leaves the transport paused", async () => {
-      const { read, loop } = await peekInPieces([..."one by one\nand more"]);
+      const { read, loop } = await peekInPieces("one by one\nand more".split(""));
       assert.ok(read.kind === "decided");
       assert.equal(read.value, "one by one");
       assert.equal(read.prefix.toString(), "one by one\n");

@@ -9,7 +9,9 @@ const OK = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
 test("the origin gets Host first, lower-case names, and everything else as it was", async () => {
   const chain = new H1Chain();
-  await chain.request("GET /a?b=%20c HTTP/1.1\r\nX-A: 1\r\nCookie: a\r\nHost: h.test:80\r\nX-a: 2\r\nCookie: b\r\n\r\n");
+  await chain.request(
+    "GET /a?b=%20c HTTP/1.1\r\nX-A: 1\r\nCookie: a\r\nHost: h.test:80\r\nX-a: 2\r\nCookie: b\r\n\r\n",
+  );
   assert.equal(
     chain.origin(0).received,
     "GET /a?b=%20c HTTP/1.1\r\nhost: h.test:80\r\nx-a: 1\r\ncookie: a\r\nx-a: 2\r\ncookie: b\r\n\r\n",
@@ -19,7 +21,10 @@ test("the origin gets Host first, lower-case names, and everything else as it wa
 test("H1-X07 presence of content-length is kept, and no coding is added to requests without a body", async () => {
   for (const [request, arrives] of [
     ["POST / HTTP/1.1\r\nHost: h\r\n\r\n", "POST / HTTP/1.1\r\nhost: h\r\n\r\n"],
-    ["GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n", "GET / HTTP/1.1\r\nhost: h\r\ncontent-length: 0\r\n\r\n"],
+    [
+      "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n",
+      "GET / HTTP/1.1\r\nhost: h\r\ncontent-length: 0\r\n\r\n",
+    ],
   ] as const) {
     const chain = new H1Chain();
     await chain.request(request);
@@ -238,7 +243,8 @@ test("closing the pool ends idle connections at once and the others after their 
   assert.equal(idle.errors[0]?.code, "shutting_down");
 });
 
-const UPGRADE = "GET /chat HTTP/1.1\r\nHost: h.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Protocol: a, b\r\n\r\n";
+const UPGRADE =
+  "GET /chat HTTP/1.1\r\nHost: h.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Protocol: a, b\r\n\r\n";
 const SWITCH = "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n";
 
 test("UP-01 UP-02 UP-04 an upgrade becomes a tunnel, and early bytes of both sides are delivered in order", async () => {
@@ -265,7 +271,9 @@ test("UP-03 a declined upgrade is an ordinary exchange, and the connection goes 
   for (const status of ["426 Upgrade Required", "200 OK", "503 Service Unavailable"]) {
     const chain = new H1Chain();
     await chain.request(UPGRADE);
-    await chain.answer(`HTTP/1.1 ${status}\r\nconnection: upgrade\r\nupgrade: websocket\r\ncontent-length: 0\r\n\r\n`);
+    await chain.answer(
+      `HTTP/1.1 ${status}\r\nconnection: upgrade\r\nupgrade: websocket\r\ncontent-length: 0\r\n\r\n`,
+    );
     assert.equal(withoutDate(chain.client.received), `HTTP/1.1 ${status}\r\ncontent-length: 0\r\n\r\n`);
     await chain.request(GET);
     assert.equal(chain.origins.length, 1, "the origin's connection is used again");
@@ -279,7 +287,8 @@ test("UP-05 half-close passes through a tunnel in either direction, and the tunn
     const chain = new H1Chain();
     await chain.request(UPGRADE);
     await chain.answer(SWITCH);
-    const [one, other] = first === "client" ? [chain.client, chain.origin(0)] : [chain.origin(0), chain.client];
+    const [one, other] =
+      first === "client" ? [chain.client, chain.origin(0)] : [chain.origin(0), chain.client];
     one.end();
     await chain.settle();
     assert.ok(other.ended);
@@ -308,7 +317,8 @@ test("UP-09 draining leaves a tunnel alone", async () => {
 
 test("an upgrade with a counted body sends it first", async () => {
   const chain = new H1Chain();
-  const upgrade = "POST /attach HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 2\r\n\r\n{}raw";
+  const upgrade =
+    "POST /attach HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 2\r\n\r\n{}raw";
   await chain.request(upgrade);
   assert.ok(chain.origin(0).received.endsWith("\r\n\r\n{}"));
   await chain.answer("HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n");
@@ -318,7 +328,9 @@ test("an upgrade with a counted body sends it first", async () => {
 for (const offer of ["h2c", "H2C", "h2c, websocket"]) {
   test(`an upgrade to ${offer} is an ordinary request`, async () => {
     const chain = new H1Chain();
-    await chain.request(`GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: ${offer}\r\nHTTP2-Settings: x\r\n\r\n`);
+    await chain.request(
+      `GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: ${offer}\r\nHTTP2-Settings: x\r\n\r\n`,
+    );
     assert.equal(chain.origin(0).received, "GET / HTTP/1.1\r\nhost: h\r\n\r\n");
   });
 }
@@ -327,7 +339,9 @@ test("UP-07 CONNECT opens a tunnel; lengths of its 2xx are removed", async () =>
   const chain = new H1Chain();
   await chain.request("CONNECT h.test:443 HTTP/1.1\r\nHost: h.test:443\r\n\r\n\x16\x03");
   assert.equal(chain.origin(0).received, "CONNECT h.test:443 HTTP/1.1\r\nhost: h.test:443\r\n\r\n");
-  await chain.answer("HTTP/1.1 200 Connection established\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\nhello");
+  await chain.answer(
+    "HTTP/1.1 200 Connection established\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\nhello",
+  );
   assert.equal(chain.client.received, "HTTP/1.1 200 Connection established\r\n\r\nhello");
   assert.ok(chain.origin(0).received.endsWith("\r\n\r\n\x16\x03"));
 });

@@ -21,7 +21,11 @@ interface Outcome {
 
 /** One request or several that are served, then perhaps a refusal. */
 type Expected =
-  | { readonly kind: "served"; readonly bodies: readonly string[]; readonly check?: (seen: SeenRequest[]) => void }
+  | {
+      readonly kind: "served";
+      readonly bodies: readonly string[];
+      readonly check?: (seen: SeenRequest[]) => void;
+    }
   | { readonly kind: "refused"; readonly status: number; readonly served: number }
   | { readonly kind: "aborted" };
 
@@ -45,7 +49,8 @@ function get(line: string): string {
 function lines(count: number): string {
   return Array.from({ length: count }, (_, i) => `X${i}: v\r\n`).join("");
 }
-const has = (line: string) => (seen: SeenRequest[]) => assert.ok(seen[0]?.fields.includes(line), String(seen[0]?.fields));
+const has = (line: string) => (seen: SeenRequest[]) =>
+  assert.ok(seen[0]?.fields.includes(line), String(seen[0]?.fields));
 const path = (text: string) => (seen: SeenRequest[]) => assert.equal(seen[0]?.head.path?.value, text);
 const oneLength = (text: string) => (seen: SeenRequest[]) =>
   assert.deepEqual(
@@ -54,10 +59,26 @@ const oneLength = (text: string) => (seen: SeenRequest[]) =>
   );
 
 const CASES: readonly (readonly [string, string, Expected])[] = [
-  ["H1-F01 length then chunked", post("Content-Length: 6\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\nX"), refused(400)],
-  ["H1-F02 chunked then length, short", post("Transfer-Encoding: chunked\r\nContent-Length: 4\r\n", "5c\r\nGPOST"), refused(400)],
-  ["H1-F03 chunked then length, consistent", post("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", "0\r\n\r\n"), refused(400)],
-  ["H1-F04 equal lengths", post("Content-Length: 3\r\nContent-Length: 3\r\n", "abc"), servedAs(oneLength("3"), "abc")],
+  [
+    "H1-F01 length then chunked",
+    post("Content-Length: 6\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\nX"),
+    refused(400),
+  ],
+  [
+    "H1-F02 chunked then length, short",
+    post("Transfer-Encoding: chunked\r\nContent-Length: 4\r\n", "5c\r\nGPOST"),
+    refused(400),
+  ],
+  [
+    "H1-F03 chunked then length, consistent",
+    post("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", "0\r\n\r\n"),
+    refused(400),
+  ],
+  [
+    "H1-F04 equal lengths",
+    post("Content-Length: 3\r\nContent-Length: 3\r\n", "abc"),
+    servedAs(oneLength("3"), "abc"),
+  ],
   ["H1-F05 different lengths", post("Content-Length: 3\r\nContent-Length: 4\r\n", "abcd"), refused(400)],
   ["H1-F06 list of equal lengths", post("Content-Length: 3, 3\r\n", "abc"), refused(400)],
   ["H1-F07 list of different lengths", post("Content-Length: 3, 4\r\n", "abc"), refused(400)],
@@ -68,28 +89,72 @@ const CASES: readonly (readonly [string, string, Expected])[] = [
   ["H1-F12 empty length", post("Content-Length: \r\n", ""), refused(400)],
   ["H1-F13 length above 2^64", post("Content-Length: 99999999999999999999999\r\n", "abc"), refused(400)],
   ["H1-F14 length 2^64-1", post("Content-Length: 18446744073709551615\r\n", "abc"), refused(400)],
-  ["H1-F16 lengths in different case", post("Content-Length: 3\r\ncontent-length: 0\r\n", "abc"), refused(400)],
+  [
+    "H1-F16 lengths in different case",
+    post("Content-Length: 3\r\ncontent-length: 0\r\n", "abc"),
+    refused(400),
+  ],
   ["H1-F18 blank before the colon of a length", post("Content-Length : 3\r\n", "abc"), refused(400)],
   ["H1-F19 underscore is an ordinary field", post("Content_Length: 3\r\n", "abc\r\n\r\n"), refused(400, 1)],
-  ["H1-F20 leading zero is decimal", post("Content-Length: 010\r\n", "0123456789"), servedAs(oneLength("10"), "0123456789")],
+  [
+    "H1-F20 leading zero is decimal",
+    post("Content-Length: 010\r\n", "0123456789"),
+    servedAs(oneLength("10"), "0123456789"),
+  ],
   ["H1-F21 GET with a body", get("Content-Length: 3\r\n") + "abc", served("abc")],
-  ["H1-F22 chunked on two lines", post("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"), refused(400)],
+  [
+    "H1-F22 chunked on two lines",
+    post("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", "0\r\n\r\n"),
+    refused(400),
+  ],
   ["H1-F23 chunked twice", post("Transfer-Encoding: chunked, chunked\r\n", "0\r\n\r\n"), refused(400)],
   ["H1-F24 chunked not last", post("Transfer-Encoding: chunked, identity\r\n", "0\r\n\r\n"), refused(400)],
-  ["H1-F25 identity with length", post("Transfer-Encoding: identity\r\nContent-Length: 3\r\n", "abc"), refused(400)],
+  [
+    "H1-F25 identity with length",
+    post("Transfer-Encoding: identity\r\nContent-Length: 3\r\n", "abc"),
+    refused(400),
+  ],
   ["H1-F26 gzip, chunked", post("Transfer-Encoding: gzip, chunked\r\n", "0\r\n\r\n"), refused(501)],
-  ["H1-F27 xchunked with length", post("Transfer-Encoding: xchunked\r\nContent-Length: 5\r\n", "0\r\n\r\n"), refused(400)],
-  ["H1-F29 blank before the colon of a coding", post("Transfer-Encoding : chunked\r\n", "0\r\n\r\n"), refused(400)],
-  ["H1-F30 coding as a folded Host", post(" Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", "0\r\n\r\n"), refused(400)],
+  [
+    "H1-F27 xchunked with length",
+    post("Transfer-Encoding: xchunked\r\nContent-Length: 5\r\n", "0\r\n\r\n"),
+    refused(400),
+  ],
+  [
+    "H1-F29 blank before the colon of a coding",
+    post("Transfer-Encoding : chunked\r\n", "0\r\n\r\n"),
+    refused(400),
+  ],
+  [
+    "H1-F30 coding as a folded Host",
+    post(" Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", "0\r\n\r\n"),
+    refused(400),
+  ],
   ["H1-F31 coding after a tab", post("Transfer-Encoding:\tchunked\r\n", "0\r\n\r\n"), served("")],
-  ["H1-F32 coding after a vertical tab", post("Transfer-Encoding:\x0bchunked\r\n", "0\r\n\r\n"), refused(400)],
+  [
+    "H1-F32 coding after a vertical tab",
+    post("Transfer-Encoding:\x0bchunked\r\n", "0\r\n\r\n"),
+    refused(400),
+  ],
   ["H1-F34 NUL after chunked", post("Transfer-Encoding: chunked\x00\r\n", "0\r\n\r\n"), refused(400)],
   ["H1-F35 quoted chunked", post('Transfer-Encoding: "chunked"\r\n', "0\r\n\r\n"), refused(400)],
   ["H1-F36 chunked in mixed case", post("Transfer-Encoding: cHuNkEd\r\n", "0\r\n\r\n"), served("")],
   ["H1-F37 folded coding", post("Transfer-Encoding:\r\n chunked\r\n", "0\r\n\r\n"), refused(400)],
-  ["H1-F39 coding in HTTP/1.0", `POST /a HTTP/1.0\r\n${H}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n`, refused(400)],
-  ["H1-F40 bare CR hides a coding", post("X: y\rTransfer-Encoding: chunked\r\nContent-Length: 5\r\n", "0\r\n\r\n"), refused(400)],
-  ["H1-F41 bare LF before a coding, with length", post("X: y\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n", "0\r\n\r\n"), refused(400)],
+  [
+    "H1-F39 coding in HTTP/1.0",
+    `POST /a HTTP/1.0\r\n${H}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n`,
+    refused(400),
+  ],
+  [
+    "H1-F40 bare CR hides a coding",
+    post("X: y\rTransfer-Encoding: chunked\r\nContent-Length: 5\r\n", "0\r\n\r\n"),
+    refused(400),
+  ],
+  [
+    "H1-F41 bare LF before a coding, with length",
+    post("X: y\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n", "0\r\n\r\n"),
+    refused(400),
+  ],
   ["H1-F42 bare LF throughout", "GET /a HTTP/1.1\nHost: h.test\n\n", servedAs(has("host: h.test"), "")],
   ["H1-F46 unknown coding", post("Transfer-Encoding: blegh\r\n", "1\r\nZ\r\n0\r\n\r\n"), refused(400)],
 
@@ -118,16 +183,24 @@ const CASES: readonly (readonly [string, string, Expected])[] = [
   [
     "H1-K21 forbidden trailers",
     `${CHUNKED}0\r\nContent-Length: 50\r\nTransfer-Encoding: x\r\nHost: evil\r\n\r\n${NEXT}`,
-    servedAs((seen) => {
-      assert.deepEqual(seen[0]?.trailers, []);
-      assert.deepEqual(seen[0]?.fields, ["host: h.test"]);
-    }, "", ""),
+    servedAs(
+      (seen) => {
+        assert.deepEqual(seen[0]?.trailers, []);
+        assert.deepEqual(seen[0]?.fields, ["host: h.test"]);
+      },
+      "",
+      "",
+    ),
   ],
   ["H1-K23 bare LF at the end", `${CHUNKED}0\r\n\n`, ABORTED],
   ["H1-K24 bare LF after the last chunk", `${CHUNKED}0\n\r\n`, ABORTED],
   ["H1-K25 CR CR LF at the end", `${CHUNKED}3\r\nabc\r\n0\r\n\r\r\n`, ABORTED],
   ["H1-K26 extension of 17 KB", `${CHUNKED}3;${"a".repeat(17_000)}\r\nabc\r\n0\r\n\r\n`, ABORTED],
-  ["H1-K27 200 extensions of 200 bytes", `${CHUNKED}${`1;${"e".repeat(200)}\r\na\r\n`.repeat(200)}0\r\n\r\n`, ABORTED],
+  [
+    "H1-K27 200 extensions of 200 bytes",
+    `${CHUNKED}${`1;${"e".repeat(200)}\r\na\r\n`.repeat(200)}0\r\n\r\n`,
+    ABORTED,
+  ],
   ["H1-K28 150 trailers", `${CHUNKED}0\r\n${lines(150)}\r\n`, ABORTED],
   ["H1-K29 trailer of 20 KB", `${CHUNKED}0\r\nT: ${"v".repeat(20_000)}\r\n\r\n`, ABORTED],
   ["H1-K32 trailer without a name", `${CHUNKED}3\r\nabc\r\n0\r\n: v\r\n\r\n`, ABORTED],
@@ -166,8 +239,16 @@ const CASES: readonly (readonly [string, string, Expected])[] = [
   ["H1-R08 no version", "GET /a\r\n\r\n", refused(400)],
   ["H1-R09 version in lower case", `GET /a http/1.1\r\n${H}\r\n`, refused(400)],
   ["H1-R10 method with a quote", `G"T /a HTTP/1.1\r\n${H}\r\n`, refused(400)],
-  ["H1-R11 method in lower case", `get /a HTTP/1.1\r\n${H}\r\n`, servedAs((seen) => assert.equal(seen[0]?.head.method.value, "get"), "")],
-  ["H1-R12 unknown method", `FOO /a HTTP/1.1\r\n${H}\r\n`, servedAs((seen) => assert.equal(seen[0]?.head.method.value, "FOO"), "")],
+  [
+    "H1-R11 method in lower case",
+    `get /a HTTP/1.1\r\n${H}\r\n`,
+    servedAs((seen) => assert.equal(seen[0]?.head.method.value, "get"), ""),
+  ],
+  [
+    "H1-R12 unknown method",
+    `FOO /a HTTP/1.1\r\n${H}\r\n`,
+    servedAs((seen) => assert.equal(seen[0]?.head.method.value, "FOO"), ""),
+  ],
   ["H1-R13 NUL in the target", `GET /a\x00b HTTP/1.1\r\n${H}\r\n`, refused(400)],
   ["H1-R14 high byte in the target", `GET /caf\xe9 HTTP/1.1\r\n${H}\r\n`, refused(400)],
   ["H1-R15 fragment", `GET /a#frag HTTP/1.1\r\n${H}\r\n`, servedAs(path("/a"), "")],
@@ -212,12 +293,20 @@ const CASES: readonly (readonly [string, string, Expected])[] = [
   ["H1-P01 three at once", NEXT.repeat(3), served("", "", "")],
   ["H1-P02 POST, then GET", `${post("Content-Length: 3\r\n", "abc")}${NEXT}`, served("abc", "")],
   ["H1-P05 garbage after a good request", `${NEXT}GARBAGE\r\n\r\n`, refused(400, 1)],
-  ["H1-P09 unknown expectation", post("Expect: bogus\r\nContent-Length: 3\r\n", "abc"), servedAs(has("expect: bogus"), "abc")],
+  [
+    "H1-P09 unknown expectation",
+    post("Expect: bogus\r\nContent-Length: 3\r\n", "abc"),
+    servedAs(has("expect: bogus"), "abc"),
+  ],
   ["H1-P13 TRACE with a body", `TRACE /a HTTP/1.1\r\n${H}Content-Length: 3\r\n\r\nabc`, served("abc")],
-  ["JS-01 names of Object.prototype", get("__proto__: a\r\nConstructor: b\r\n"), servedAs((seen) => {
-    has("__proto__: a")(seen);
-    has("constructor: b")(seen);
-  }, "")],
+  [
+    "JS-01 names of Object.prototype",
+    get("__proto__: a\r\nConstructor: b\r\n"),
+    servedAs((seen) => {
+      has("__proto__: a")(seen);
+      has("constructor: b")(seen);
+    }, ""),
+  ],
 ];
 
 type Cut = (text: string) => string[];
@@ -251,8 +340,14 @@ function check(outcome: Outcome, expected: Expected): void {
   const { statuses, ended, seen } = outcome;
   switch (expected.kind) {
     case "served":
-      assert.deepEqual(statuses, expected.bodies.map(() => 200));
-      assert.deepEqual(seen.map((request) => request.body), expected.bodies);
+      assert.deepEqual(
+        statuses,
+        expected.bodies.map(() => 200),
+      );
+      assert.deepEqual(
+        seen.map((request) => request.body),
+        expected.bodies,
+      );
       assert.ok(seen.every((request) => request.complete));
       expected.check?.(seen);
       return;

@@ -47,7 +47,7 @@ test("starts with preface, SETTINGS without push, and its window", () => {
   const { peer } = scene();
   peer.settle();
   assert.deepEqual(peer.heard, ["SETTINGS", "WINDOW_UPDATE 0 983041"]);
-  assert.equal(peer.frames[0]?.payload.toString("hex"), "000200000000" + "000600010000");
+  assert.equal(peer.frames[0]?.payload.toString("hex"), "000200000000000600010000");
 });
 
 test("is ready once the server's SETTINGS came, and calls before that are sent at once", () => {

@@ -324,7 +324,7 @@ test("ends every exchange once when the connection goes", () => {
   pair.settle();
   for (const sink of sinks) assert.deepEqual(sink.events, ["reset upstream_closed"]);
   for (const { request } of service.requests) assert.deepEqual(request.events, ["reset io"]);
-  assert.deepEqual(closes.toSorted(), ["client", "server"]);
+  assert.deepEqual(new Set(closes), new Set(["client", "server"]));
   const late = new RecordingSink();
   client.call(requestHead("GET", "/"), true, late);
   assert.deepEqual(late.events, ["reset upstream_closed"]);
@@ -350,7 +350,7 @@ test("drains: what is under way finishes, and then the connection closes", () =>
   pair.settle();
   assert.deepEqual(sink.events, ["head 200", "last"]);
   assert.deepEqual(crossing.events, ["head 200", "last"]);
-  assert.deepEqual(closes.toSorted(), ["client", "server"]);
+  assert.deepEqual(new Set(closes), new Set(["client", "server"]));
 });
 
 test("closes the client's end after its last call", () => {
@@ -364,7 +364,7 @@ test("closes the client's end after its last call", () => {
   service.at(0).response.head(responseHead(200), true);
   pair.settle();
   assert.deepEqual(sink.events, ["head 200", "last"]);
-  assert.deepEqual(closes.toSorted(), ["client", "server"]);
+  assert.deepEqual(new Set(closes), new Set(["client", "server"]));
 });
 
 test("retires before its stream ids run out", () => {

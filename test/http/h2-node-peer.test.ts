@@ -20,6 +20,7 @@ import {
 
 const sockets = new Set<Socket>();
 const servers: net.Server[] = [];
+const connections = new Set<H2Server>();
 
 after(() => {
   for (const socket of sockets) socket.destroy();
@@ -43,7 +44,7 @@ function serveOurs(service: ScriptedService): Promise<number> {
   return listen(
     net.createServer((socket) => {
       socket.setNoDelay(true);
-      new H2Server(transportOf(socket), service);
+      connections.add(new H2Server(transportOf(socket), service));
     }),
   );
 }

@@ -429,7 +429,7 @@ test("announces its limits, and answers SETTINGS and PING", () => {
   peer.settle();
   assert.deepEqual(peer.heard, ["SETTINGS", "WINDOW_UPDATE 0 983041", "SETTINGS ACK", "PING ACK"]);
   const settings = peer.frames[0]?.payload.toString("hex");
-  assert.equal(settings, "000300001000" + "000600010000");
+  assert.equal(settings, "000300001000000600010000");
   assert.equal(peer.frames[3]?.payload.toString(), "12345678");
 });
 

@@ -1,5 +1,5 @@
 /** A small mesh in this process: the embedded control plane and proxies as their users start them, all on loopback. */
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { formatSocketAddr, parseSocketAddr, type SocketAddr } from "../../src/addr/socket-addr.ts";
@@ -8,13 +8,7 @@ import { load } from "../../src/config/load.ts";
 import { EmbeddedControlPlane } from "../../src/control-plane/embedded.ts";
 import { createLog } from "../../src/log/create-log.ts";
 import { startProxy, type RunningProxy } from "../../src/proxy.ts";
-
-export interface Workload {
-  readonly name: string;
-  /** Ports of the application by name. */
-  readonly ports: Readonly<Record<string, number>>;
-  readonly proxyPort: number;
-}
+import { identityOf, meshManifest, proxyEnvironment, type Workload } from "./mesh-manifest.ts";
 
 export interface MeshOptions {
   readonly workloads: readonly Workload[];
@@ -22,40 +16,6 @@ export interface MeshOptions {
   readonly manifests?: Readonly<Record<string, string>>;
   readonly identityLifetimeMs?: number;
   readonly logFilter?: string;
-}
-
-export const NAMESPACE = "shop";
-
-export function identityOf(name: string): string {
-  return `${name}.${NAMESPACE}.serviceaccount.identity.linkerd.cluster.local`;
-}
-
-/** Manifests of a Service and an ExternalWorkload for each workload: Service `NAME` has every port under its own number. */
-export function meshManifest(workloads: readonly Workload[]): string {
-  return workloads
-    .map(({ name, ports, proxyPort }) => {
-      const entries = Object.entries(ports);
-      return `
-apiVersion: v1
-kind: Service
-metadata: { name: ${name}, namespace: ${NAMESPACE} }
-spec:
-  selector: { app: ${name} }
-  ports:
-${entries.map(([port, number]) => `    - { name: ${port}, port: ${number}, targetPort: ${port} }`).join("\n") || "    []"}
----
-apiVersion: workload.linkerd.io/v1beta1
-kind: ExternalWorkload
-metadata: { name: ${name}, namespace: ${NAMESPACE}, labels: { app: ${name} } }
-spec:
-  meshTLS: { identity: ${identityOf(name)}, serverName: ${identityOf(name)} }
-  workloadIPs: [{ ip: 127.0.0.1 }]
-  ports:
-${entries.map(([port, number]) => `    - { name: ${port}, port: ${number} }`).join("\n")}
-    - { name: linkerd-proxy, port: ${proxyPort} }
-`;
-    })
-    .join("---");
 }
 
 export class Mesh {
@@ -74,7 +34,7 @@ export class Mesh {
     const dir = await mkdtemp(join(tmpdir(), "outrigger-mesh-"));
     const manifests = { "mesh.yaml": meshManifest(options.workloads), ...options.manifests };
     const resources = join(dir, "resources");
-    await import("node:fs/promises").then(({ mkdir }) => mkdir(resources));
+    await mkdir(resources);
     for (const [file, text] of Object.entries(manifests)) await writeFile(join(resources, file), text);
     const controlPlane = await EmbeddedControlPlane.start({
       resourcesDir: resources,
@@ -93,26 +53,13 @@ export class Mesh {
     const control = formatSocketAddr(this.controlPlane.address);
     const token = join(this.dir, `${name}.token`);
     await writeFile(token, this.controlPlane.tokenFor(identityOf(name)) ?? "");
-    const environment = new Map<string, string>(
-      Object.entries({
-        LINKERD2_PROXY_DESTINATION_SVC_ADDR: control,
-        LINKERD2_PROXY_POLICY_SVC_ADDR: control,
-        LINKERD2_PROXY_POLICY_WORKLOAD: JSON.stringify({ ns: NAMESPACE, external_workload: name }),
-        LINKERD2_PROXY_DESTINATION_CONTEXT: JSON.stringify({ ns: NAMESPACE }),
-        LINKERD2_PROXY_IDENTITY_SVC_ADDR: control,
-        LINKERD2_PROXY_IDENTITY_LOCAL_NAME: identityOf(name),
-        LINKERD2_PROXY_IDENTITY_TRUST_ANCHORS: this.controlPlane.trustAnchorsPem,
-        LINKERD2_PROXY_IDENTITY_DIR: this.dir,
-        LINKERD2_PROXY_IDENTITY_TOKEN_FILE: token,
-        LINKERD2_PROXY_INBOUND_LISTEN_ADDR: `127.0.0.1:${workload.proxyPort}`,
-        LINKERD2_PROXY_OUTBOUND_LISTEN_ADDR: "127.0.0.1:0",
-        LINKERD2_PROXY_ADMIN_LISTEN_ADDR: "127.0.0.1:0",
-        LINKERD2_PROXY_INBOUND_DEFAULT_POLICY: "all-unauthenticated",
-        OUTRIGGER_ALLOW_LOOPBACK: "true",
-        OUTRIGGER_ORIG_DST: "local",
-        ...extra,
-      }),
-    );
+    const mesh = {
+      control,
+      trustAnchorsPem: this.controlPlane.trustAnchorsPem,
+      tokenFile: token,
+      identityDir: this.dir,
+    };
+    const environment = new Map(Object.entries(proxyEnvironment(workload, mesh, extra)));
     const loaded = load((variable) => environment.get(variable), FILES);
     if (!loaded.ok) throw new Error(loaded.problems.join("\n"));
     const proxy = await startProxy(loaded.config, { logging: logging(this.#options, name), environment });

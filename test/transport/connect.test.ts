@@ -1,13 +1,16 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { createServer } from "node:net";
 import { describe, it } from "node:test";
+import { connect as tlsConnect, createServer as createTlsServer } from "node:tls";
 import { parseSocketAddr, type SocketAddr } from "../../src/addr/socket-addr.ts";
 import { errnoOf } from "../../src/errors/from-node.ts";
 import { ProxyError } from "../../src/errors/proxy-error.ts";
 import { connectTcp, dialSocket, timedOut } from "../../src/transport/connect.ts";
 import { descriptorOf, loadLibc } from "../../src/transport/libc.ts";
+import { transportOf } from "../../src/transport/socket-transport.ts";
 import { FakeClock } from "../support/fake-clock.ts";
-import { roundTrip, serve, track } from "./loopback.ts";
+import { clientTls, roundTrip, serve, serverTls, track } from "./loopback.ts";
 import { Recorder } from "./recorder.ts";
 
 function loopbackAddr(port: number): SocketAddr {
@@ -73,6 +76,25 @@ describe("connectTcp", () => {
     await assert.rejects(attempt, { code: "canceled" });
     await assert.rejects(connectTcp(loopbackAddr(port), options), { code: "canceled" });
     assert.equal(clock.timers, 0);
+  });
+
+  it("dials raw sockets on which TLS can be spoken", async () => {
+    const tlsServer = createTlsServer(serverTls, (socket) => track(socket).pipe(socket));
+    const port = await serve(tlsServer);
+    const raw = await dialSocket(loopbackAddr(port), {
+      clock: new FakeClock(),
+      timeoutMs: 1000,
+      ...liveness,
+    });
+    const secure = track(tlsConnect({ ...clientTls, socket: track(raw) }));
+    await once(secure, "secureConnect");
+    const transport = transportOf(secure);
+    const recorder = new Recorder();
+    transport.attach(recorder);
+    transport.writeLatin1("over TLS");
+    await recorder.until(() => recorder.text === "over TLS");
+    assert.equal(transport.peerAddr.port, port);
+    transport.destroy();
   });
 
   it("sets keep-alive and user timeout on what it dials", async (t) => {

@@ -1,5 +1,5 @@
 import { assertNever } from "../../parsed.ts";
-import { reportMismatch } from "./found.ts";
+import { report } from "./found.ts";
 import {
   BAD,
   listOf,
@@ -34,8 +34,11 @@ const expression: Reader<LabelExpression> = refine(
   (value, at) => {
     const needsValues = value.operator === "In" || value.operator === "NotIn";
     if (needsValues === value.values.length > 0) return value;
-    const expected = needsValues ? `values for ${value.operator}` : `no values for ${value.operator}`;
-    reportMismatch({ ...at, path: `${at.path}.values` }, expected);
+    const expected = needsValues ? "at least one" : "none";
+    report(
+      { ...at, path: `${at.path}.values` },
+      `found ${value.values.length} values for ${value.operator}, expected ${expected}`,
+    );
     return BAD;
   },
 );

@@ -1,5 +1,5 @@
 import { isMap, LineCounter, parseAllDocuments } from "yaml";
-import { childOf, found, report, reportMismatch, warn, type Found, type Sheet } from "./found.ts";
+import { childOf, found, isNothing, report, reportMismatch, warn, type Found, type Sheet } from "./found.ts";
 import { KINDS, type AnyResource } from "./kinds.ts";
 import type { Problem } from "./problem.ts";
 import { BAD, listOf, text } from "./reader.ts";
@@ -37,7 +37,7 @@ export function parseManifest(file: string, source: string): Manifest {
 }
 
 function readDocument(document: Found, into: AnyResource[]): void {
-  if (document.node === undefined) return;
+  if (isNothing(document)) return;
   if (!isMap(document.node))
     return reportMismatch(document, "a resource: a map with apiVersion, kind and metadata");
   const apiVersion = requiredText(document, "apiVersion");

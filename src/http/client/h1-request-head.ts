@@ -69,7 +69,8 @@ export class RequestHeadWriter {
     } else if (this.length !== NO_LENGTH) {
       this.kind = BodyKind.length;
     } else if (!head.upgrade) {
-      if (head.version === 10) return this.#refuse("an HTTP/1.0 request body without content-length") !== undefined;
+      if (head.version === 10)
+        return this.#refuse("an HTTP/1.0 request body without content-length") !== undefined;
       this.kind = BodyKind.chunked;
     }
     return true;

@@ -7,7 +7,14 @@ import { INCOMPLETE, MALFORMED, ResponseParser } from "../../wire/http1/parser.t
 import { H1_INTERIM_RESPONSES, H1_WINDOW_BYTES } from "../../wire/limits.ts";
 import { BodyWriter, type BodyOwner } from "../h1-body-writer.ts";
 import { stripHopByHop } from "../hop-by-hop.ts";
-import { DiscardSink, ResponseHead, type HttpService, type RequestHead, type ResponseSink, type Sink } from "../message.ts";
+import {
+  DiscardSink,
+  ResponseHead,
+  type HttpService,
+  type RequestHead,
+  type ResponseSink,
+  type Sink,
+} from "../message.ts";
 import { RequestHeadWriter } from "./h1-request-head.ts";
 
 /** Whoever keeps the connection between requests: a pool. */
@@ -268,7 +275,11 @@ export class H1Client implements ByteHandler, BodyOwner, HttpService {
     const head = new ResponseHead(version, status, statusField, fields);
     head.reason = reason;
     const persistent = version === 11 ? !connection.close : connection.keepAlive && !connection.close;
-    this.#reusable = persistent && !parser.ambiguous && request.version === 11 && !(version === 10 && codings !== Codings.none);
+    this.#reusable =
+      persistent &&
+      !parser.ambiguous &&
+      request.version === 11 &&
+      !(version === 10 && codings !== Codings.none);
     const { hopByHop } = parser;
     const named = connection.named;
     parser.reset();

@@ -77,7 +77,7 @@ export class H2Client extends H2Connection implements HttpService {
   /** Takes no further calls; closes the connection when those under way are done. */
   close(): void {
     if (this.over || this.#retired !== undefined) return;
-    this.sendGoaway(0, H2Code.noError, "");
+    this.control.goaway(0, H2Code.noError, "");
     this.#retire(
       new ProxyError("h2_goaway", "connection is closing", { h2Code: H2Code.noError, side: "upstream" }),
     );

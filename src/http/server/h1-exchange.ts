@@ -64,9 +64,12 @@ export class ServerExchange implements ResponseSink {
     const owner = this.#owner;
     if (owner === undefined || this.started) return;
     const status = head.status;
-    const tunnel = this.#wantsTunnel && (status === 101 || (this.#isConnect && status >= 200 && status < 300));
+    const tunnel =
+      this.#wantsTunnel && (status === 101 || (this.#isConnect && status >= 200 && status < 300));
     if (status < 200 && !tunnel) {
-      owner.responseFailed(new ProxyError("bad_message", `unexpected status ${status}`, { side: "upstream" }));
+      owner.responseFailed(
+        new ProxyError("bad_message", `unexpected status ${status}`, { side: "upstream" }),
+      );
       return;
     }
     this.started = true;

@@ -397,7 +397,6 @@ export class H1Server implements ByteHandler, ExchangeOwner, BodyOwner {
     this.#exchange?.detach();
     this.#exchange = undefined;
     this.#phase = Phase.closing;
-    this.#linger();
   }
 
   /** The response is complete and the request is not: the rest is read if it is small, to keep the connection. */
@@ -501,12 +500,16 @@ export class H1Server implements ByteHandler, ExchangeOwner, BodyOwner {
     if (!this.#running) this.#updateReading();
   }
 
-  /** What the client still sends is read and dropped for a while: closing at once could destroy the response on its way. */
+  /**
+   * What the client still sends is read and dropped for a while: closing at once could destroy the response on its way.
+   * A client that is still taking its response has all the time it needs.
+   */
   #linger(): void {
+    if (this.#inputEnded) return;
     this.#lingerTimer ??= this.#clock.after(H1_LINGER_MS, () => {
       this.#lingerTimer = undefined;
       if (this.transport.destroyed) return;
-      if (this.transport.blocked) this.#linger();
+      if (this.transport.waitingBytes > 0) this.#linger();
       else this.transport.destroy();
     });
   }

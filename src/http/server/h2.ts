@@ -70,7 +70,7 @@ export class H2Server extends H2Connection implements ServerStreamOwner {
   drain(): void {
     if (this.over || this.#drain !== "none") return;
     this.#drain = "announced";
-    this.sendGoaway(STREAM_ID_MAX, H2Code.noError, "");
+    this.control.goaway(STREAM_ID_MAX, H2Code.noError, "");
     // A request sent before our GOAWAY was seen arrives before the answer to this.
     this.sendDrainPing();
   }
@@ -102,7 +102,7 @@ export class H2Server extends H2Connection implements ServerStreamOwner {
       return;
     }
     stream.answered = true;
-    this.noteAnswer(bytes);
+    this.control.noteAnswer(bytes);
     const at = this.reserveBlock(bytes);
     const output = this.transport.buffer;
     const from = this.encoder.begin(output, at + FRAME_HEADER_BYTES);
@@ -139,11 +139,10 @@ export class H2Server extends H2Connection implements ServerStreamOwner {
       this.#skippedTo = streamId;
     }
     // After the final GOAWAY the client knows that this would not be answered, and may retry elsewhere.
-    if (this.#drain === "final") return this.refuseStream(streamId, H2Code.refusedStream);
+    if (this.#drain === "final") return this.#refuse(streamId, "after GOAWAY");
     this.lastPeerId = streamId;
-    if (this.streams.size >= this.settings.maxConcurrentStreams) {
-      return this.refuseStream(streamId, H2Code.refusedStream);
-    }
+    if (this.streams.size >= this.settings.maxConcurrentStreams)
+      return this.#refuse(streamId, "too many streams");
     if (result === BlockResult.tooLarge) return this.#answerTooLarge(streamId, endStream);
     if (result !== BlockResult.ok) {
       return this.streamError(streamId, undefined, H2Code.protocolError, "invalid field or priority");
@@ -197,15 +196,21 @@ export class H2Server extends H2Connection implements ServerStreamOwner {
     } else this.fail(H2Code.streamClosed, "HEADERS on a closed stream");
   }
 
+  #refuse(streamId: number, problem: string): void {
+    this.refuseStream(streamId, H2Code.refusedStream);
+    this.noteRejected("refused", problem);
+  }
+
   /** RFC 9113 section 10.5.1: the stream fails, with a status that explains itself. */
   #answerTooLarge(streamId: number, endStream: boolean): void {
     const head = new ResponseHead(20, 431, STATUS_431, []);
     const bytes = responseHeadBytes(head);
-    this.noteAnswer(bytes);
+    this.control.noteAnswer(bytes);
     const at = this.reserveBlock(bytes);
     const from = this.encoder.begin(this.transport.buffer, at + FRAME_HEADER_BYTES);
     this.commitBlock(at, writeResponseHead(this.encoder, this.transport.buffer, from, head), streamId, true);
     if (!endStream) this.refuseStream(streamId, H2Code.noError);
+    this.noteRejected("too_large", "header list too large");
   }
 
   // ---- hooks
@@ -229,7 +234,7 @@ export class H2Server extends H2Connection implements ServerStreamOwner {
   protected override onDrainPong(): void {
     if (this.over || this.#drain !== "announced") return;
     this.#drain = "final";
-    this.sendGoaway(this.lastPeerId, H2Code.noError, "");
+    this.control.goaway(this.lastPeerId, H2Code.noError, "");
     this.onStreamClosed();
   }
 

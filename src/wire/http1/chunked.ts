@@ -1,5 +1,10 @@
 import type { HeaderField } from "../header-field.ts";
-import { H1_CHUNK_EXTENSION_BYTES, H1_CHUNK_SIZE_DIGITS, H1_TRAILER_BYTES, H1_TRAILER_LINES } from "../limits.ts";
+import {
+  H1_CHUNK_EXTENSION_BYTES,
+  H1_CHUNK_SIZE_DIGITS,
+  H1_TRAILER_BYTES,
+  H1_TRAILER_LINES,
+} from "../limits.ts";
 import { BAD_IN_VALUE, FIELD_BYTES } from "../field-bytes.ts";
 import { parseFieldLine } from "./field-line.ts";
 import { hashLine } from "./line-table.ts";
@@ -144,7 +149,9 @@ export class ChunkedDecoder {
   }
 
   #countExtension(): ChunkStep {
-    return ++this.#extensionBytes > H1_CHUNK_EXTENSION_BYTES ? this.#bad("chunk extensions are too long") : ChunkStep.more;
+    return ++this.#extensionBytes > H1_CHUNK_EXTENSION_BYTES
+      ? this.#bad("chunk extensions are too long")
+      : ChunkStep.more;
   }
 
   #trailerByte(byte: number): ChunkStep {

@@ -1,5 +1,12 @@
 import { BAD_IN_NAME, BAD_IN_VALUE, FIELD_BYTES } from "../field-bytes.ts";
-import { headerField, HeaderName, headerName, internField, NameRole, type HeaderField } from "../header-field.ts";
+import {
+  headerField,
+  HeaderName,
+  headerName,
+  internField,
+  NameRole,
+  type HeaderField,
+} from "../header-field.ts";
 import { LineTable } from "./line-table.ts";
 
 const COLON = 0x3a;

@@ -40,7 +40,8 @@ export function addCodings(before: Codings, value: string, lenient: boolean): Co
   for (const element of value.split(",")) {
     const coding = trimBlanks(element).toLowerCase();
     if (codings === Codings.chunked && lenient && coding === "chunked") continue;
-    if (codings === Codings.chunked || codings === Codings.unsupported || !isToken(coding)) return Codings.malformed;
+    if (codings === Codings.chunked || codings === Codings.unsupported || !isToken(coding))
+      return Codings.malformed;
     if (coding === "chunked") codings = codings === Codings.none ? Codings.chunked : Codings.unsupported;
     else codings = Codings.open;
   }

@@ -8,7 +8,13 @@
  * always malformed.
  */
 import { HeaderField, HeaderName, NameRole } from "../header-field.ts";
-import { H1_FIELD_LINES, H1_HEAD_BYTES, H1_LEADING_BLANK_BYTES, H1_NAME_BYTES, H1_TARGET_BYTES } from "../limits.ts";
+import {
+  H1_FIELD_LINES,
+  H1_HEAD_BYTES,
+  H1_LEADING_BLANK_BYTES,
+  H1_NAME_BYTES,
+  H1_TARGET_BYTES,
+} from "../limits.ts";
 import { ConnectionOptions } from "./connection-options.ts";
 import { parseFieldLine, TOKEN_BYTES } from "./field-line.ts";
 import { addCodings, Codings, NO_LENGTH, parseContentLength } from "./framing.ts";
@@ -114,7 +120,9 @@ abstract class HeadParser {
         return MALFORMED;
       }
       const progress =
-        this.#partialLength > 0 ? this.#keptLine(buffer, lineStart, at) : this.#line(buffer, lineStart, at, hash);
+        this.#partialLength > 0
+          ? this.#keptLine(buffer, lineStart, at)
+          : this.#line(buffer, lineStart, at, hash);
       if (progress === MALFORMED) return MALFORMED;
       lineStart = at + 1;
       if (progress === COMPLETE) return lineStart;
@@ -122,7 +130,12 @@ abstract class HeadParser {
   }
 
   /** Reads the first line. */
-  protected abstract startLine(buffer: Buffer, start: number, end: number, hash: number): HeadProblem | undefined;
+  protected abstract startLine(
+    buffer: Buffer,
+    start: number,
+    end: number,
+    hash: number,
+  ): HeadProblem | undefined;
   /** A byte that the first line may begin with. */
   protected abstract canStart(byte: number): boolean;
   /** A field with a role that only requests know. */
@@ -177,9 +190,12 @@ abstract class HeadParser {
     const end = lineEnd > start && buffer[lineEnd - 1] === CR ? lineEnd - 1 : lineEnd;
     let problem: HeadProblem | undefined;
     if (!this.#started) {
-      if (end === start) return this.headBytes > H1_LEADING_BLANK_BYTES ? this.#refuse(ONLY_BLANK_LINES) : MORE;
+      if (end === start)
+        return this.headBytes > H1_LEADING_BLANK_BYTES ? this.#refuse(ONLY_BLANK_LINES) : MORE;
       this.#started = true;
-      problem = end - start > START_LINE_BYTES ? TARGET_TOO_LONG : this.startLine(buffer, start, end, hash);
+      if (end - start > START_LINE_BYTES) problem = TARGET_TOO_LONG;
+      else if (!this.canStart(buffer[start] ?? 0)) problem = NOT_A_START_LINE;
+      else problem = this.startLine(buffer, start, end, hash);
     } else if (end === start) {
       problem = this.#finishFraming() ?? this.finish();
       if (problem === undefined) {
@@ -230,7 +246,8 @@ abstract class HeadParser {
   #contentLength(field: HeaderField): HeadProblem | undefined {
     const length = parseContentLength(field.value);
     if (length === NO_LENGTH) return BAD_LENGTH;
-    if (this.contentLength !== NO_LENGTH) return length === this.contentLength ? undefined : DIFFERENT_LENGTHS;
+    if (this.contentLength !== NO_LENGTH)
+      return length === this.contentLength ? undefined : DIFFERENT_LENGTHS;
     this.contentLength = length;
     const canonical = field.value.length === 1 || field.value.charCodeAt(0) !== 0x30;
     this.fields.push(canonical ? field : new HeaderField(field.name, String(length)));
@@ -316,7 +333,8 @@ export class RequestParser extends HeadParser {
     if (isConnect && (this.codings !== Codings.none || this.contentLength > 0)) return CONNECT_WITH_BODY;
     // With a chunked body nothing but the response would tell where the tunnel begins; an Upgrade may be declined
     // (RFC 9110 section 7.8), so it is.
-    const upgrades = this.upgrade !== undefined && this.codings === Codings.none && !offersHttp2(this.upgrade.value);
+    const upgrades =
+      this.upgrade !== undefined && this.codings === Codings.none && !offersHttp2(this.upgrade.value);
     this.wantsTunnel = isConnect || (version === 11 && upgrades);
     return undefined;
   }

@@ -54,11 +54,13 @@ export function parseRequestLine(
   while (at < end && TOKEN_BYTES[buffer[at] ?? 0] === 1) at++;
   const methodEnd = at;
   const versionStart = end - VERSION_BYTES;
-  if (methodEnd === start || buffer[methodEnd] !== SPACE) return malformed("the method is no token");
+  if (methodEnd === start || methodEnd === end || buffer[methodEnd] !== SPACE)
+    return malformed("the method is no token");
   const targetStart = methodEnd + 1;
   const targetEnd = versionStart - 1;
   if (targetEnd - targetStart > H1_TARGET_BYTES) return TARGET_TOO_LONG;
-  if (targetEnd <= targetStart || buffer[targetEnd] !== SPACE) return malformed("the request line is not three words");
+  if (targetEnd <= targetStart || buffer[targetEnd] !== SPACE)
+    return malformed("the request line is not three words");
   const version = parseVersion(buffer, versionStart);
   if (version === undefined) return malformed("the version is neither HTTP/1.0 nor HTTP/1.1");
   let pathEnd = targetEnd;

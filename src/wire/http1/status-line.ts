@@ -37,7 +37,8 @@ export function parseStatusLine(
   if (known !== undefined) return known;
   const reasonStart = start + STATUS_AT + STATUS_DIGITS;
   const version = end >= reasonStart ? parseVersion(buffer, start) : undefined;
-  if (version === undefined || buffer[start + STATUS_AT - 1] !== SPACE) return malformed("no HTTP/1 status line");
+  if (version === undefined || buffer[start + STATUS_AT - 1] !== SPACE)
+    return malformed("no HTTP/1 status line");
   let status = 0;
   for (let i = start + STATUS_AT; i < reasonStart; i++) {
     const digit = (buffer[i] ?? 0) - 0x30;
@@ -45,7 +46,8 @@ export function parseStatusLine(
     status = status * 10 + digit;
   }
   if (status < 100) return malformed("the status is below 100");
-  if (end > reasonStart && buffer[reasonStart] !== SPACE) return malformed("the status has more than three digits");
+  if (end > reasonStart && buffer[reasonStart] !== SPACE)
+    return malformed("the status has more than three digits");
   for (let i = reasonStart; i < end; i++) {
     if (((FIELD_BYTES[buffer[i] ?? 0] ?? BAD_IN_VALUE) & BAD_IN_VALUE) !== 0) {
       return malformed("the reason phrase has a control character");

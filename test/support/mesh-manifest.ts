@@ -1,0 +1,74 @@
+/** Manifests and names of the small meshes that tests and benchmarks run. */
+
+export interface Workload {
+  readonly name: string;
+  /** Ports of the application by name. */
+  readonly ports: Readonly<Record<string, number>>;
+  readonly proxyPort: number;
+}
+
+export const NAMESPACE = "shop";
+
+export function identityOf(name: string): string {
+  return `${name}.${NAMESPACE}.serviceaccount.identity.linkerd.cluster.local`;
+}
+
+/** Manifests of a Service and an ExternalWorkload for each workload: Service `NAME` has every port under its own number. */
+export function meshManifest(workloads: readonly Workload[]): string {
+  return workloads
+    .map(({ name, ports, proxyPort }) => {
+      const entries = Object.entries(ports);
+      return `
+apiVersion: v1
+kind: Service
+metadata: { name: ${name}, namespace: ${NAMESPACE} }
+spec:
+  selector: { app: ${name} }
+  ports:
+${entries.map(([port, number]) => `    - { name: ${port}, port: ${number}, targetPort: ${port} }`).join("\n") || "    []"}
+---
+apiVersion: workload.linkerd.io/v1beta1
+kind: ExternalWorkload
+metadata: { name: ${name}, namespace: ${NAMESPACE}, labels: { app: ${name} } }
+spec:
+  meshTLS: { identity: ${identityOf(name)}, serverName: ${identityOf(name)} }
+  workloadIPs: [{ ip: 127.0.0.1 }]
+  ports:
+${entries.map(([port, number]) => `    - { name: ${port}, port: ${number} }`).join("\n")}
+    - { name: linkerd-proxy, port: ${proxyPort} }
+`;
+    })
+    .join("---");
+}
+
+/** The variables of a workload's proxy, all of it on loopback. `extra` replaces single ones. */
+export function proxyEnvironment(
+  workload: Workload,
+  mesh: {
+    readonly control: string;
+    readonly trustAnchorsPem: string;
+    readonly tokenFile: string;
+    readonly identityDir: string;
+  },
+  extra: Readonly<Record<string, string>> = {},
+): Record<string, string> {
+  const { name, proxyPort } = workload;
+  return {
+    LINKERD2_PROXY_DESTINATION_SVC_ADDR: mesh.control,
+    LINKERD2_PROXY_POLICY_SVC_ADDR: mesh.control,
+    LINKERD2_PROXY_POLICY_WORKLOAD: JSON.stringify({ ns: NAMESPACE, external_workload: name }),
+    LINKERD2_PROXY_DESTINATION_CONTEXT: JSON.stringify({ ns: NAMESPACE }),
+    LINKERD2_PROXY_IDENTITY_SVC_ADDR: mesh.control,
+    LINKERD2_PROXY_IDENTITY_LOCAL_NAME: identityOf(name),
+    LINKERD2_PROXY_IDENTITY_TRUST_ANCHORS: mesh.trustAnchorsPem,
+    LINKERD2_PROXY_IDENTITY_DIR: mesh.identityDir,
+    LINKERD2_PROXY_IDENTITY_TOKEN_FILE: mesh.tokenFile,
+    LINKERD2_PROXY_INBOUND_LISTEN_ADDR: `127.0.0.1:${proxyPort}`,
+    LINKERD2_PROXY_OUTBOUND_LISTEN_ADDR: "127.0.0.1:0",
+    LINKERD2_PROXY_ADMIN_LISTEN_ADDR: "127.0.0.1:0",
+    LINKERD2_PROXY_INBOUND_DEFAULT_POLICY: "all-unauthenticated",
+    OUTRIGGER_ALLOW_LOOPBACK: "true",
+    OUTRIGGER_ORIG_DST: "local",
+    ...extra,
+  };
+}
