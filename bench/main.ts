@@ -4,6 +4,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { probeReadMode } from "../src/transport/shared-reads.ts";
 import { TestCa } from "../test/support/certs.ts";
 import { freePort, ProcessMesh } from "../test/support/process-mesh.ts";
 import { startChild, type Child } from "./harness/child.ts";
@@ -54,6 +55,7 @@ interface Measurement extends LoadResult {
 const WARM_UP_SECONDS = 2;
 
 pinSelf(LOAD_CORE);
+await probeReadMode();
 const dir = await mkdtemp(join(tmpdir(), "outrigger-bench-"));
 const children: Child<unknown>[] = [];
 const app = await keep(startChild<{ http1: number; http2: number }>("apps/app.ts", [], LOAD_CORE));

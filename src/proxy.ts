@@ -44,6 +44,7 @@ import { Originator } from "./tls/originate.ts";
 import { Terminator } from "./tls/terminate.ts";
 import { listen, type Listener } from "./transport/listen.ts";
 import { chooseOrigDst } from "./transport/orig-dst/choose.ts";
+import { probeReadMode } from "./transport/shared-reads.ts";
 import { TransportMetrics } from "./transport/transport-metrics.ts";
 import { WatchCell, type Watch } from "./watch/watch.ts";
 
@@ -89,6 +90,8 @@ export async function startProxy(config: Config, dependencies: ProxyDependencies
   const { credentials } = store;
   const keys = await keyAndCsr(config.identity.dir, config.identity.id.text);
   const pacer = new HandshakePacer();
+  const reads = await probeReadMode();
+  log.target("linkerd2_proxy").debug(`Sockets are read by ${reads.mode}`, { reason: reads.reason });
   const origDst = chooseOrigDst(config.origDst);
   if (origDst.problem !== undefined) log.warn(origDst.problem);
 

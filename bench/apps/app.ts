@@ -8,6 +8,7 @@ import { H1Server } from "../../src/http/server/h1.ts";
 import { H2Server } from "../../src/http/server/h2.ts";
 import { systemClock as clock } from "../../src/time/clock.ts";
 import { listen, type AcceptedSocket } from "../../src/transport/listen.ts";
+import { probeReadMode } from "../../src/transport/shared-reads.ts";
 import { headerName, internField } from "../../src/wire/header-field.ts";
 
 const BODY = Buffer.alloc(1024, "x");
@@ -39,6 +40,7 @@ async function serve(onConnection: (accepted: AcceptedSocket) => void): Promise<
   return listener.addrs[0]?.port ?? 0;
 }
 
+await probeReadMode();
 const http1 = await serve((accepted) => {
   const transport = accepted.transport();
   transport.attach(new H1Server(transport, service, { clock }));

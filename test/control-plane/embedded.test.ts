@@ -7,6 +7,7 @@ import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect as connectTls } from "node:tls";
 import { once } from "node:events";
+import { setImmediate } from "node:timers/promises";
 import { test, type TestContext } from "node:test";
 import { credentials, status } from "@grpc/grpc-js";
 import { parseIp } from "../../src/addr/ip.ts";

@@ -1,7 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ProxyError } from "../../src/errors/proxy-error.ts";
+import { AUTHORITY, METHOD, PATH, RequestHead, type ResponseHead } from "../../src/http/message.ts";
+import { H1Pool } from "../../src/http/pool.ts";
+import type { Transport } from "../../src/transport/transport.ts";
+import { headerField } from "../../src/wire/header-field.ts";
+import { FakeClock } from "../support/fake-clock.ts";
 import { H1Chain, withoutDate } from "../support/h1-chain.ts";
+import { MemoryPair } from "../support/memory-transport.ts";
+import { RawPeer } from "../support/raw-peer.ts";
+import { fieldsOf } from "../support/recording-app.ts";
 
 /** Server, pool and client together: what the origin sees, upgrades, tunnels, reuse. */
 const GET = "GET /a HTTP/1.1\r\nHost: h.test\r\n\r\n";
@@ -364,4 +372,92 @@ test("an origin that resets a tunnel cuts the client's connection", async () => 
   await chain.settle();
   assert.ok(chain.client.closed);
   assert.equal(chain.pool.activeConnections, 0);
+});
+
+test("RS-23 a body until close that breaks off is not mistaken for a complete one", async () => {
+  const chain = new H1Chain();
+  await chain.request(GET);
+  await chain.answer("HTTP/1.1 200 OK\r\n\r\npart");
+  chain.origins[0]?.pair.right.destroy();
+  await chain.settle();
+  assert.ok(chain.client.closed);
+  assert.ok(!chain.client.received.includes("0\r\n\r\n"));
+});
+
+test("bytes sent ahead of a declined upgrade are read as what they are", async () => {
+  const chain = new H1Chain();
+  await chain.request(UPGRADE + GET);
+  await chain.answer("HTTP/1.1 426 Upgrade Required\r\ncontent-length: 0\r\n\r\n");
+  await chain.answer(OK);
+  assert.deepEqual(chain.client.statuses, [426, 200]);
+  const garbage = new H1Chain();
+  await garbage.request(`${UPGRADE}\x81\x05hello`);
+  await garbage.answer("HTTP/1.1 426 Upgrade Required\r\ncontent-length: 0\r\n\r\n");
+  assert.deepEqual(garbage.client.statuses, [426, 400]);
+});
+
+test("an HTTP/2 request for an HTTP/1 origin gets its Host from the authority, and one cookie", async () => {
+  const chain = new H1Chain();
+  const head = new RequestHead(
+    20,
+    headerField(METHOD, "GET"),
+    undefined,
+    headerField(AUTHORITY, "h.test"),
+    headerField(PATH, "/"),
+    fieldsOf(["cookie: a=1", "x: y", "cookie: b=2", "te: trailers"]),
+    0,
+  );
+  chain.pool.call(head, true, { head() {}, data() {}, trailers() {}, reset() {}, credit() {} });
+  await chain.settle();
+  assert.equal(
+    chain.origin(0).received,
+    "GET / HTTP/1.1\r\nhost: h.test\r\nx: y\r\nte: trailers\r\ncookie: a=1; b=2\r\n\r\n",
+  );
+});
+
+test("a request that contradicts its own length is not written", async () => {
+  const chain = new H1Chain();
+  const errors: string[] = [];
+  const response = { head() {}, data() {}, trailers() {}, credit() {}, reset: (error: ProxyError) => void errors.push(error.code) };
+  const fields = fieldsOf(["host: h.test", "content-length: 5"]);
+  const head = new RequestHead(11, headerField(METHOD, "POST"), undefined, undefined, headerField(PATH, "/"), fields, 0);
+  chain.pool.call(head, true, response);
+  await chain.settle();
+  assert.deepEqual(errors, ["bad_message"]);
+  assert.equal(chain.origin(0).received, "");
+  assert.equal(chain.pool.idleConnections, 1);
+});
+
+test("requests that find no idle connection wait together, and one that becomes idle serves the first", async () => {
+  const dials: ((transport: Transport) => void)[] = [];
+  const connect = (): Promise<Transport> => new Promise((resolve) => dials.push(resolve));
+  const pool = new H1Pool({ connect, clock: new FakeClock() });
+  const statuses: number[] = [];
+  const response = { head: (head: ResponseHead) => void statuses.push(head.status), data() {}, trailers() {}, reset() {}, credit() {} };
+  const ask = (path: string): void => {
+    const fields = fieldsOf(["host: h.test"]);
+    pool.call(new RequestHead(11, headerField(METHOD, "GET"), undefined, undefined, headerField(PATH, path), fields, 0), true, response);
+  };
+  ask("/1");
+  ask("/2");
+  ask("/3");
+  assert.equal(pool.connecting, 3);
+  const pair = new MemoryPair();
+  const origin = new RawPeer(pair.right);
+  dials[2]?.(pair.left);
+  for (const path of ["/1", "/2", "/3"]) {
+    await Promise.resolve();
+    pair.settle();
+    assert.match(origin.received, new RegExp(`^GET ${path} `));
+    origin.received = "";
+    origin.send(OK);
+    pair.settle();
+  }
+  assert.deepEqual(statuses, [200, 200, 200]);
+  assert.equal(pool.idleConnections, 1);
+  const late = new MemoryPair();
+  dials[0]?.(late.left);
+  await Promise.resolve();
+  assert.equal(pool.idleConnections, 2, "the dial that lost is kept");
+  pool.close();
 });

@@ -6,7 +6,7 @@ import { H2Client } from "../../src/http/client/h2.ts";
 import { H2Server } from "../../src/http/server/h2.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { bodyOf, RecordingSink, requestHead, responseHead, ScriptedService } from "../support/h2-exchange.ts";
-import { block, frameBytes, RawPeer, REST_OF_REQUEST } from "../support/h2-raw-peer.ts";
+import { block, frameBytes, RawPeer, REST_OF_REQUEST, uint32 } from "../support/h2-raw-peer.ts";
 import { MemoryPair } from "../support/memory-transport.ts";
 
 /** A direction ends at most once, and nothing follows its end but a reset of the whole. */
@@ -18,41 +18,162 @@ function checkEvents(sink: RecordingSink): void {
   if (end >= 0) assert.ok(end === events.length - 1 || end === reset - 1, events.join());
 }
 
-const requestBlock = block([[":method", "POST"], ...REST_OF_REQUEST, ["x", "1"]]);
-const indexedBlock = block(
-  [[":method", "GET"], ...REST_OF_REQUEST, ["x-indexed", "v"], ["content-length", "4"]],
-  0x40,
+/** One step of a peer that mostly keeps the rules. `stream` chooses among the streams that exist. */
+type Step =
+  | { readonly kind: "open"; readonly end: boolean; readonly list: number }
+  | {
+      readonly kind: "data";
+      readonly stream: number;
+      readonly bytes: number;
+      readonly end: boolean;
+      readonly pad: number;
+    }
+  | { readonly kind: "head" | "trailers" | "rst" | "priority"; readonly stream: number }
+  | { readonly kind: "window"; readonly stream: number; readonly increment: number }
+  | { readonly kind: "settings"; readonly window: number; readonly table: number }
+  | { readonly kind: "ping" }
+  | {
+      readonly kind: "raw";
+      readonly type: number;
+      readonly flags: number;
+      readonly id: number;
+      readonly payload: Uint8Array;
+    };
+
+const stream = fc.nat({ max: 6 });
+const bytes = fc.constantFrom(0, 1, 4, 50, 3000, 16_000);
+const arbitraryStep: fc.Arbitrary<Step> = fc.oneof(
+  {
+    weight: 8,
+    arbitrary: fc.record({ kind: fc.constant("open" as const), end: fc.boolean(), list: fc.nat({ max: 5 }) }),
+  },
+  {
+    weight: 12,
+    arbitrary: fc.record({
+      kind: fc.constant("data" as const),
+      stream,
+      bytes,
+      end: fc.boolean(),
+      pad: fc.constantFrom(0, 0, 0, 1, 200),
+    }),
+  },
+  {
+    weight: 6,
+    arbitrary: fc.record({
+      kind: fc.constantFrom("head" as const, "trailers" as const, "rst" as const, "priority" as const),
+      stream,
+    }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      kind: fc.constant("window" as const),
+      stream,
+      increment: fc.constantFrom(1, 50, 100_000, 100_000, 0),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constant("settings" as const),
+      window: fc.constantFrom(0, 10, 65_535, 1_000_000),
+      table: fc.constantFrom(0, 100, 4096, 1 << 30),
+    }),
+  },
+  { weight: 1, arbitrary: fc.constant({ kind: "ping" as const }) },
 );
-const responseBlock = block([
+const rawStep: fc.Arbitrary<Step> = fc.record({
+  kind: fc.constant("raw" as const),
+  type: fc.nat({ max: 11 }),
+  flags: fc.nat({ max: 255 }),
+  id: fc.constantFrom(0, 1, 2, 3, 5, 7, 99, 0x7fff_ffff),
+  payload: fc.uint8Array({ maxLength: 40 }),
+});
+/** Many right steps, and now and then bytes at random at the end of them. */
+const script = fc
+  .tuple(fc.array(arbitraryStep, { maxLength: 50 }), fc.array(rawStep, { maxLength: 2 }))
+  .map(([steps, raw]) => [...steps, ...raw]);
+const cuts = fc.array(fc.integer({ min: 1, max: 3000 }), { minLength: 1, maxLength: 8 });
+
+const LISTS = [
+  block([[":method", "POST"], ...REST_OF_REQUEST, ["x", "1"]]),
+  block([[":method", "POST"], ...REST_OF_REQUEST, ["x-indexed", "v"]], 0x40),
+  Buffer.concat([block([[":method", "POST"], ...REST_OF_REQUEST]), Buffer.of(0x40, 1, 0x61, 1, 0x62, 0xbe)]),
+  block([[":method", "POST"], ...REST_OF_REQUEST, ["content-length", "4"]]),
+  block([[":method", "POST"], ...REST_OF_REQUEST, ["Upper", "1"]]),
+  block([
+    [":method", "CONNECT"],
+    [":authority", "h.test:443"],
+  ]),
+];
+const RESPONSE = block([
   [":status", "200"],
   ["x", "y"],
 ]);
-const trailerBlock = block([["t", "1"]]);
 
-const payload = fc.oneof(
-  { weight: 6, arbitrary: fc.constantFrom(requestBlock, indexedBlock, responseBlock, trailerBlock) },
-  {
-    weight: 3,
-    arbitrary: fc.constantFrom(Buffer.alloc(0), Buffer.from("data"), Buffer.alloc(8), Buffer.of(0, 0, 0, 8)),
-  },
-  { weight: 1, arbitrary: fc.uint8Array({ maxLength: 40 }).map((bytes) => Buffer.from(bytes)) },
-);
-const frame = fc
-  .tuple(
-    fc.oneof(
-      { weight: 5, arbitrary: fc.constantFrom(0, 0, 1, 1, 1, 3, 8) },
-      { weight: 1, arbitrary: fc.integer({ min: 0, max: 10 }) },
-    ),
-    fc.constantFrom(0, 1, 4, 4, 5, 5, 8, 0xc),
-    fc.oneof(
-      { weight: 9, arbitrary: fc.constantFrom(1, 3, 5, 7, 9, 11) },
-      { weight: 1, arbitrary: fc.constantFrom(0, 2, 0x7fff_ffff) },
-    ),
-    payload,
-  )
-  .map(([type, flags, id, bytes]) => frameBytes(type, flags, id, bytes));
-const script = fc.array(frame, { maxLength: 40 });
-const cuts = fc.array(fc.integer({ min: 1, max: 60 }), { minLength: 1, maxLength: 8 });
+/** The frames of a script. A server opens nothing: its "open" is a response head. */
+function framesOf(steps: readonly Step[], isClient: boolean): Buffer[] {
+  // What the peer knows of its streams keeps most steps right: ids that ended are not used again.
+  const open: number[] = isClient ? [] : [1, 3, 5, 7, 9];
+  const answered = new Set<number>();
+  let nextId = 1;
+  const drop = (id: number): void => void open.splice(open.indexOf(id), 1);
+  return steps.map((step) => {
+    if (step.kind === "ping") return frameBytes(6, 0, 0, Buffer.from("12345678"));
+    if (step.kind === "raw") return frameBytes(step.type, step.flags, step.id, Buffer.from(step.payload));
+    if (step.kind === "settings") {
+      const payload = Buffer.alloc(12);
+      payload.writeUInt16BE(1, 0);
+      payload.writeUInt32BE(step.table, 2);
+      payload.writeUInt16BE(4, 6);
+      payload.writeUInt32BE(step.window, 8);
+      return frameBytes(4, 0, 0, payload);
+    }
+    if (step.kind === "open" && isClient) {
+      const id = nextId;
+      nextId += 2;
+      if (!step.end) open.push(id);
+      return frameBytes(1, step.end ? 5 : 4, id, LISTS[step.list] ?? RESPONSE);
+    }
+    const id = open[("stream" in step ? step.stream : step.list) % Math.max(1, open.length)];
+    if (id === undefined) return frameBytes(6, 0, 0, Buffer.from("no strea"));
+    const early = !isClient && !answered.has(id);
+    switch (step.kind) {
+      case "window":
+        return frameBytes(
+          8,
+          0,
+          step.stream === 6 ? 0 : id,
+          uint32(step.stream === 6 ? 1000 : step.increment),
+        );
+      case "priority":
+        return frameBytes(2, 0, id, Buffer.concat([uint32(0), Buffer.of(1)]));
+      case "rst":
+        drop(id);
+        return frameBytes(3, 0, id, uint32(8));
+      case "data": {
+        if (early) break;
+        if (step.end) drop(id);
+        const content = bodyOf(step.bytes);
+        if (step.pad === 0) return frameBytes(0, step.end ? 1 : 0, id, content);
+        return frameBytes(
+          0,
+          step.end ? 9 : 8,
+          id,
+          Buffer.concat([Buffer.of(step.pad), content, Buffer.alloc(step.pad)]),
+        );
+      }
+      case "trailers":
+        if (early) break;
+        drop(id);
+        return frameBytes(1, 5, id, block([["t", "1"]]));
+      default:
+        if (isClient) return frameBytes(6, 0, 0, Buffer.from("nothing!"));
+    }
+    answered.add(id);
+    return frameBytes(1, 4, id, RESPONSE);
+  });
+}
 
 /** What happened, for comparison between two ways of cutting the same bytes. */
 function serve(frames: readonly Buffer[], sizes: readonly number[]): string[] {
@@ -93,7 +214,8 @@ function serve(frames: readonly Buffer[], sizes: readonly number[]): string[] {
 
 test("a server survives any frames, ends each exchange once, and does not mind how the bytes are cut", () => {
   fc.assert(
-    fc.property(script, cuts, (frames, sizes) => {
+    fc.property(script, cuts, (steps, sizes) => {
+      const frames = framesOf(steps, true);
       // Cut into reads as large as the whole: what the peer hears and the service sees is the same.
       assert.deepEqual(serve(frames, sizes), serve(frames, [1 << 20]));
     }),
@@ -103,7 +225,8 @@ test("a server survives any frames, ends each exchange once, and does not mind h
 
 test("a client survives any frames, and ends each exchange once", () => {
   fc.assert(
-    fc.property(script, cuts, fc.integer({ min: 0, max: 4 }), (frames, sizes, canceled) => {
+    fc.property(script, cuts, fc.integer({ min: 0, max: 4 }), (steps, sizes, canceled) => {
+      const frames = framesOf(steps, false);
       let i = 0;
       const pair = new MemoryPair({ split: () => sizes[i++ % sizes.length] ?? 1 });
       const clock = new FakeClock();

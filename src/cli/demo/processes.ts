@@ -1,0 +1,115 @@
+import { spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { closeSync, openSync } from "node:fs";
+import { join } from "node:path";
+import { createInterface, type Interface } from "node:readline";
+import { systemClock } from "../../time/clock.ts";
+
+export interface ProcessOptions {
+  /** Names its log file and is what messages call it. */
+  readonly name: string;
+  /** A TypeScript file, and what follows it on the command line. */
+  readonly args: readonly string[];
+  readonly environment?: Readonly<Record<string, string>>;
+  /** "lines": standard input and output are ours; "log": output goes to the log file. */
+  readonly talk: "lines" | "log";
+}
+
+/** How long a process may take to end after SIGTERM. Its work here is done in milliseconds. */
+const STOP_TIMEOUT_MS = 3_000;
+
+/** A process of the demo, running this same Node. */
+export class DemoProcess {
+  readonly name: string;
+  readonly logFile: string;
+  /** Rejects when the process ends before `stop()`; never resolves. */
+  readonly ended: Promise<never>;
+  readonly #child: ChildProcess;
+  readonly #exited: Promise<unknown>;
+  readonly #lines: AsyncIterator<string> | undefined;
+  readonly #reader: Interface | undefined;
+  #stopping = false;
+
+  constructor({ name, args, environment, talk }: ProcessOptions, logDirectory: string) {
+    this.name = name;
+    this.logFile = join(logDirectory, `${name}.log`);
+    const log = openSync(this.logFile, "a", 0o600);
+    const [input, output] = talk === "lines" ? (["pipe", "pipe"] as const) : (["ignore", log] as const);
+    this.#child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", ...args], {
+      stdio: [input, output, log],
+      // Variables of a mesh that this machine may be part of do not belong here.
+      env: { ...onlyPath(), ...environment },
+    });
+    closeSync(log);
+    this.#exited = once(this.#child, "exit").catch(() => undefined);
+    this.ended = new Promise((_, reject) => {
+      this.#child.on("error", (error) => reject(new Error(`${name} did not start: ${error.message}`)));
+      this.#child.on("exit", (code, signal) => {
+        if (!this.#stopping) reject(new Error(`${name} ended by itself (${signal ?? `exit code ${code}`})`));
+      });
+    });
+    // Whoever waits for something of it races against `ended`; at other times nobody listens.
+    this.ended.catch(() => {});
+    if (this.#child.stdout !== null) {
+      this.#reader = createInterface({ input: this.#child.stdout });
+      this.#lines = this.#reader[Symbol.asyncIterator]();
+    }
+    this.#child.stdin?.on("error", () => {});
+  }
+
+  /** The next line of its output. @throws if the process ends first. */
+  async line(): Promise<string> {
+    if (this.#lines === undefined) throw new Error(`the output of ${this.name} goes to its log`);
+    const next = await Promise.race([this.#lines.next(), this.ended]);
+    if (next.done === true) throw new Error(`${this.name} said nothing more`);
+    return next.value;
+  }
+
+  /** Sends a line to its input. */
+  say(line: string): void {
+    this.#child.stdin?.write(`${line}\n`);
+  }
+
+  /** Asks the process to end, and ends it if it has not after a while. Resolves when it is gone. */
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    const child = this.#child;
+    if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    child.kill("SIGTERM");
+    const timer = systemClock.after(STOP_TIMEOUT_MS, () => child.kill("SIGKILL"));
+    await this.#exited;
+    timer.cancel();
+    this.#reader?.close();
+  }
+}
+
+function onlyPath(): Record<string, string> {
+  const { PATH } = process.env;
+  return PATH === undefined ? {} : { PATH };
+}
+
+/** The processes of one demo: all of them end when one `stop()` says so. */
+export class DemoProcesses {
+  readonly #logDirectory: string;
+  readonly #running: DemoProcess[] = [];
+
+  constructor(logDirectory: string) {
+    this.#logDirectory = logDirectory;
+  }
+
+  start(options: ProcessOptions): DemoProcess {
+    const started = new DemoProcess(options, this.#logDirectory);
+    this.#running.push(started);
+    return started;
+  }
+
+  /** Rejects when any process that runs by now ends by itself; never resolves. */
+  get ended(): Promise<never> {
+    return Promise.race(this.#running.map((one) => one.ended));
+  }
+
+  /** The youngest first: the applications before the sidecars that they use. */
+  async stop(): Promise<void> {
+    for (const one of this.#running.splice(0).reverse()) await one.stop();
+  }
+}
