@@ -39,7 +39,7 @@ const FORBIDDEN: readonly (readonly [string, RegExp, string])[] = [
 ];
 
 /** Places that see generated protobuf. */
-const PROTO_READERS = /^(proto|control|telemetry|control-plane\/serve)\//;
+const PROTO_READERS = /^(proto|control|telemetry|control-plane\/(index|serve))\//;
 
 /** Each package has one owner; everyone else sees the owner's interface. Paths below src. */
 const PACKAGE_OWNERS = new Map<string, RegExp>([

@@ -1,7 +1,7 @@
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { formatSocketAddr, type SocketAddr } from "../addr/socket-addr.ts";
 import type { Log } from "../log/log.ts";
-import { systemClock, wallMs, type Clock } from "../time/clock.ts";
+import { sleep, systemClock, wallMs, type Clock } from "../time/clock.ts";
 import { WatchCell } from "../watch/watch.ts";
 import { loadOrCreateAuthority } from "./ca/authority-files.ts";
 import { Authority, DEFAULT_ISSUE_POLICY, type IssuePolicy } from "./ca/authority.ts";
@@ -163,13 +163,13 @@ export class EmbeddedControlPlane {
     for (const listener of this.#listeners) listener.stopAccepting();
     await this.#folder.close();
     this.#streams.endAll();
-    await new Promise<void>((resolve) => {
-      const grace = this.#clock.after(CLOSE_GRACE_MS, resolve);
-      this.#server.tryShutdown(() => {
-        grace.cancel();
-        resolve();
-      });
-    });
+    // Its callback comes before the last bytes are out, so the connections themselves are waited for.
+    this.#server.tryShutdown(() => {});
+    const grace = new AbortController();
+    const drained = Promise.all(this.#listeners.map((listener) => listener.drained));
+    const impatient = sleep(this.#clock, CLOSE_GRACE_MS, grace.signal).catch(() => {});
+    await Promise.race([drained, impatient]);
+    grace.abort();
     this.#server.forceShutdown();
     await Promise.all(this.#listeners.map((listener) => listener.close()));
   }

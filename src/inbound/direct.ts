@@ -2,7 +2,7 @@ import type { SocketAddr } from "../addr/socket-addr.ts";
 import { detectTransportHeader } from "../detect/detect-transport-header.ts";
 import { ProxyError } from "../errors/proxy-error.ts";
 import { transportHeaderLabels } from "../metrics/labels.ts";
-import { TRANSPORT_HEADER_ALPN } from "../tls/parameters.ts";
+import { TRANSPORT_HEADER_ALPN } from "../wire/transport-header.ts";
 import type { AcceptedSocket } from "../transport/listen.ts";
 import type { TransportHeader } from "../wire/transport-header.ts";
 import { clientIdOf, type InboundConnection } from "./connection.ts";

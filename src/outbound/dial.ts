@@ -7,12 +7,15 @@ import { outboundDialledLabels, tlsHandshakeLabels, type OutboundEndpoint } from
 import type { Endpoint, EndpointMetadata } from "../policy/endpoint.ts";
 import type { Clock } from "../time/clock.ts";
 import type { Originator } from "../tls/originate.ts";
-import { TRANSPORT_HEADER_ALPN } from "../tls/parameters.ts";
 import type { ClientTls } from "../tls/status.ts";
 import { connectTcp } from "../transport/connect.ts";
 import type { SocketTransport } from "../transport/socket-transport.ts";
 import type { TransportMetrics } from "../transport/transport-metrics.ts";
-import { encodeTransportHeader, type TransportHeader } from "../wire/transport-header.ts";
+import {
+  encodeTransportHeader,
+  TRANSPORT_HEADER_ALPN,
+  type TransportHeader,
+} from "../wire/transport-header.ts";
 
 /** What travels on a connection, as the transport header tells it. */
 export type Session = TransportHeader["sessionProtocol"];

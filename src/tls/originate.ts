@@ -12,7 +12,7 @@ import type { Watch } from "../watch/watch.ts";
 import type { Credentials } from "./credentials.ts";
 import { handshakeError } from "./handshake-error.ts";
 import type { HandshakePacer } from "./handshake-pacer.ts";
-import type { TRANSPORT_HEADER_ALPN } from "./parameters.ts";
+import type { TRANSPORT_HEADER_ALPN } from "../wire/transport-header.ts";
 import { serverIdError } from "./peer-certificate.ts";
 
 /** A peer to reach over mutual TLS. */

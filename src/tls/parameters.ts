@@ -1,9 +1,6 @@
 import { constants } from "node:crypto";
 import { createSecureContext, type SecureContextOptions } from "node:tls";
 
-/** The one protocol that direct connections negotiate; ordinary mesh connections negotiate none. */
-export const TRANSPORT_HEADER_ALPN = "transport.l5d.io/v1";
-
 /** In order of preference. Source: linkerd2-proxy, linkerd/rustls/src/crypto.rs. */
 const SUITES = ["TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"];
 

@@ -9,7 +9,7 @@ import type { Watch } from "../watch/watch.ts";
 import type { Credentials } from "./credentials.ts";
 import { handshakeError } from "./handshake-error.ts";
 import type { HandshakePacer } from "./handshake-pacer.ts";
-import { TRANSPORT_HEADER_ALPN } from "./parameters.ts";
+import { TRANSPORT_HEADER_ALPN } from "../wire/transport-header.ts";
 import { clientIdOf } from "./peer-certificate.ts";
 
 /** A connection whose TLS ends here. */

@@ -1,3 +1,4 @@
+import { systemClock } from "../time/clock.ts";
 import { connect, createServer, type AddressInfo, type Socket } from "node:net";
 
 /**
@@ -94,12 +95,14 @@ function tryShareReads(): Promise<string | undefined> {
   return new Promise((resolve) => {
     const sockets: Socket[] = [];
     const finish = (reason: string | undefined): void => {
-      clearTimeout(timeout);
+      timeout.cancel();
       for (const socket of sockets) socket.destroy();
       server.close();
       resolve(reason);
     };
-    const timeout = setTimeout(() => finish("nothing was read from a loopback connection"), PROBE_TIMEOUT_MS);
+    const timeout = systemClock.after(PROBE_TIMEOUT_MS, () => {
+      finish("nothing was read from a loopback connection");
+    });
     const fail = (error: Error): void => finish(error.message);
     const server = createServer({ pauseOnConnect: true }, (accepted) => {
       sockets.push(accepted);

@@ -2,7 +2,7 @@ import { parseDnsName, type DnsName } from "../addr/dns-name.ts";
 import { unparsed, type Parsed } from "../parsed.ts";
 
 /** The ALPN protocol under which the header is sent; nothing else is negotiated between proxies. */
-export const TRANSPORT_ALPN = "transport.l5d.io/v1";
+export const TRANSPORT_HEADER_ALPN = "transport.l5d.io/v1";
 
 /** Bytes that a header may take in all, preface and length included: the model's read buffer. */
 export const TRANSPORT_HEADER_BOUND_BYTES = 64 * 1024;
@@ -23,7 +23,7 @@ export type TransportHeaderRead =
   | { readonly kind: "header"; readonly header: TransportHeader; readonly length: number }
   | { readonly kind: "invalid"; readonly problem: string };
 
-const PREFACE = Buffer.from(`${TRANSPORT_ALPN}\r\n\r\n`);
+const PREFACE = Buffer.from(`${TRANSPORT_HEADER_ALPN}\r\n\r\n`);
 const LENGTH_AT = PREFACE.length;
 const MESSAGE_AT = LENGTH_AT + 4;
 

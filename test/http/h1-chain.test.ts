@@ -418,9 +418,23 @@ test("an HTTP/2 request for an HTTP/1 origin gets its Host from the authority, a
 test("a request that contradicts its own length is not written", async () => {
   const chain = new H1Chain();
   const errors: string[] = [];
-  const response = { head() {}, data() {}, trailers() {}, credit() {}, reset: (error: ProxyError) => void errors.push(error.code) };
+  const response = {
+    head() {},
+    data() {},
+    trailers() {},
+    credit() {},
+    reset: (error: ProxyError) => void errors.push(error.code),
+  };
   const fields = fieldsOf(["host: h.test", "content-length: 5"]);
-  const head = new RequestHead(11, headerField(METHOD, "POST"), undefined, undefined, headerField(PATH, "/"), fields, 0);
+  const head = new RequestHead(
+    11,
+    headerField(METHOD, "POST"),
+    undefined,
+    undefined,
+    headerField(PATH, "/"),
+    fields,
+    0,
+  );
   chain.pool.call(head, true, response);
   await chain.settle();
   assert.deepEqual(errors, ["bad_message"]);
@@ -433,10 +447,28 @@ test("requests that find no idle connection wait together, and one that becomes 
   const connect = (): Promise<Transport> => new Promise((resolve) => dials.push(resolve));
   const pool = new H1Pool({ connect, clock: new FakeClock() });
   const statuses: number[] = [];
-  const response = { head: (head: ResponseHead) => void statuses.push(head.status), data() {}, trailers() {}, reset() {}, credit() {} };
+  const response = {
+    head: (head: ResponseHead) => void statuses.push(head.status),
+    data() {},
+    trailers() {},
+    reset() {},
+    credit() {},
+  };
   const ask = (path: string): void => {
     const fields = fieldsOf(["host: h.test"]);
-    pool.call(new RequestHead(11, headerField(METHOD, "GET"), undefined, undefined, headerField(PATH, path), fields, 0), true, response);
+    pool.call(
+      new RequestHead(
+        11,
+        headerField(METHOD, "GET"),
+        undefined,
+        undefined,
+        headerField(PATH, path),
+        fields,
+        0,
+      ),
+      true,
+      response,
+    );
   };
   ask("/1");
   ask("/2");

@@ -4,7 +4,7 @@ import { connect, createSecureContext, createServer, type TLSSocket } from "node
 import { parseDnsName } from "../../src/addr/dns-name.ts";
 import { ProxyError, type ErrorCode } from "../../src/errors/proxy-error.ts";
 import { OID_CLIENT_AUTH, OID_SERVER_AUTH } from "../../src/identity/oids.ts";
-import { TRANSPORT_HEADER_ALPN } from "../../src/tls/parameters.ts";
+import { TRANSPORT_HEADER_ALPN } from "../../src/wire/transport-header.ts";
 import { TestCa, type TestLeaf } from "../support/certs.ts";
 import {
   certifiedStore,

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { describe, it } from "node:test";
 import { ProxyError } from "../../src/errors/proxy-error.ts";
 import type { SocketAddr } from "../../src/addr/socket-addr.ts";
-import { TRANSPORT_HEADER_ALPN } from "../../src/tls/parameters.ts";
+import { TRANSPORT_HEADER_ALPN } from "../../src/wire/transport-header.ts";
 import { TestCa, type TestLeaf } from "../support/certs.ts";
 import { OPENSSL_MISSING, OpensslPeer, ScratchDir } from "../support/openssl.ts";
 import {

@@ -32,7 +32,11 @@ export interface SampleQuery {
 }
 
 /** The samples that grew from one page to the next; a series that was not there before has grown from 0. */
-export function grown(before: readonly Sample[], after: readonly Sample[], query: SampleQuery): readonly Sample[] {
+export function grown(
+  before: readonly Sample[],
+  after: readonly Sample[],
+  query: SampleQuery,
+): readonly Sample[] {
   const earlier = new Map(before.filter((one) => fits(one, query)).map((one) => [keyOf(one), one.value]));
   return after.filter((one) => fits(one, query) && one.value > (earlier.get(keyOf(one)) ?? 0));
 }

@@ -9,11 +9,7 @@ import {
   type IncomingMessage,
   type ServerResponse,
 } from "node:http";
-import {
-  createServer as createHttp2,
-  type Http2ServerRequest,
-  type Http2ServerResponse,
-} from "node:http2";
+import { createServer as createHttp2, type Http2ServerRequest, type Http2ServerResponse } from "node:http2";
 import { createServer as createTcp, type Server as NetServer } from "node:net";
 import type { Duplex } from "node:stream";
 import {

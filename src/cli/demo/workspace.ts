@@ -42,7 +42,9 @@ export type WorkloadPorts = Readonly<Record<string, Readonly<Record<string, numb
  */
 export async function writeManifests(workspace: Workspace, ports: WorkloadPorts): Promise<void> {
   const missing = new Set(
-    Object.entries(ports).flatMap(([workload, named]) => Object.keys(named).map((name) => `${workload}/${name}`)),
+    Object.entries(ports).flatMap(([workload, named]) =>
+      Object.keys(named).map((name) => `${workload}/${name}`),
+    ),
   );
   for (const name of await readdir(MANIFESTS)) {
     if (!name.endsWith(".yaml")) continue;
@@ -55,7 +57,10 @@ export async function writeManifests(workspace: Workspace, ports: WorkloadPorts)
 }
 
 /** Sets the ports of the ExternalWorkloads in a file of manifests; everything else stays, comments too. */
-function withPorts(source: string, ports: WorkloadPorts): { readonly text: string; readonly found: string[] } {
+function withPorts(
+  source: string,
+  ports: WorkloadPorts,
+): { readonly text: string; readonly found: string[] } {
   const found: string[] = [];
   const documents = parseAllDocuments(source);
   if (!Array.isArray(documents)) return { text: source, found };

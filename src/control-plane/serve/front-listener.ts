@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
-import { createServer as createTlsServer, type Server as TlsServer, type TLSSocket } from "node:tls";
+import { createServer as createTlsServer, type TLSSocket } from "node:tls";
 import { isLoopback, parseIp } from "../../addr/ip.ts";
 import { formatSocketAddr, type SocketAddr } from "../../addr/socket-addr.ts";
 import type { Log } from "../../log/log.ts";
@@ -24,14 +24,15 @@ const CONNECTIONS_MAX = 10_000;
  */
 export class FrontListener {
   readonly addr: SocketAddr;
+  /** Resolves when nothing is accepted any more and the last connection has ended. */
+  readonly drained: Promise<void>;
   readonly #server: Server;
-  readonly #tls: TlsServer;
   readonly #sockets: Set<Socket>;
 
-  private constructor(addr: SocketAddr, server: Server, tls: TlsServer, sockets: Set<Socket>) {
+  private constructor(addr: SocketAddr, server: Server, sockets: Set<Socket>) {
     this.addr = addr;
     this.#server = server;
-    this.#tls = tls;
+    this.drained = new Promise((resolve) => server.once("close", resolve));
     this.#sockets = sockets;
   }
 
@@ -92,21 +93,19 @@ export class FrontListener {
     }
     // A TCP server that listens has an address with a port.
     const { port } = server.address() as AddressInfo;
-    return new FrontListener({ ip: addr.ip, port }, server, tls, sockets);
+    return new FrontListener({ ip: addr.ip, port }, server, sockets);
   }
 
   /** Accepts no more. */
   stopAccepting(): void {
-    this.#server.close();
+    if (this.#server.listening) this.#server.close();
   }
 
   /** Ends whatever is still connected. */
   async close(): Promise<void> {
-    const closed = this.#server.listening ? once(this.#server, "close") : undefined;
-    if (closed !== undefined) this.#server.close();
+    this.stopAccepting();
     for (const socket of this.#sockets) socket.destroy();
-    this.#tls.close();
-    await closed;
+    await this.drained;
   }
 }
 

@@ -1,7 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { headerField, headerName, internField } from "../../../src/wire/header-field.ts";
-import { CHUNK_SIZE_BYTES, fieldLine, requestLine, statusLine, writeChunkSize } from "../../../src/wire/http1/writer.ts";
+import {
+  CHUNK_SIZE_BYTES,
+  fieldLine,
+  requestLine,
+  statusLine,
+  writeChunkSize,
+} from "../../../src/wire/http1/writer.ts";
 
 test("a chunk size is hexadecimal without leading zeros", () => {
   const out = Buffer.alloc(CHUNK_SIZE_BYTES);
