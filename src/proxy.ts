@@ -276,6 +276,7 @@ function controlPlane(
     workload: control.policyWorkload,
     outboundDetectTimeoutMs: outbound.detectTimeoutMs,
     inboundDetectTimeoutMs: inbound.detectTimeoutMs,
+    peersOnLoopback: outbound.allowLoopback,
   });
 }
 

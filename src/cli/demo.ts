@@ -41,6 +41,8 @@ export async function run(args: readonly string[]): Promise<number> {
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
     process.on(signal, () => stop.abort(new Error(`stopped by ${signal}`)));
   }
+  // Whoever read our output, such as `head`, has gone: then there is nobody to stay up for.
+  process.stdout.on("error", () => stop.abort(new Error("standard output was closed")));
   const workspace = await createWorkspace();
   try {
     const results = await runIn(workspace, options, stop.signal);

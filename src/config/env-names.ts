@@ -595,7 +595,7 @@ const OURS = {
     "OUTRIGGER_ALLOW_LOOPBACK",
     BOOL,
     "false",
-    "Lets outbound traffic go to loopback addresses: for laptops and tests.",
+    "Peers live on loopback, as on laptops and in tests: outbound traffic may go there, inbound nobody is let in just for coming from there.",
   ),
 };
 

@@ -47,6 +47,9 @@ const REQUEST_MAX_BYTES = 64 * 1024;
 /** Streams of one connection. A proxy has three or four per target that it knows. */
 const STREAMS_MAX = 16_384;
 
+/** A client that has been silent this long is asked whether it is still there, so that streams of dead ones do not stay. */
+const KEEPALIVE_MS = 60_000;
+
 /** The control plane in one process: manifests in, the mesh's gRPC API out. */
 export class EmbeddedControlPlane {
   /** Where it listens, in the order of the options, with the ports that were bound. */
@@ -58,6 +61,7 @@ export class EmbeddedControlPlane {
   readonly #clock: Clock;
   readonly #folder: FolderWatcher;
   readonly #tokens: TokenStore;
+  readonly #tokenWriter: TokenWriter;
   readonly #streams: OpenStreams;
   readonly #server: Server;
   readonly #listeners: readonly FrontListener[];
@@ -70,6 +74,7 @@ export class EmbeddedControlPlane {
     readonly clock: Clock;
     readonly folder: FolderWatcher;
     readonly tokens: TokenStore;
+    readonly tokenWriter: TokenWriter;
     readonly streams: OpenStreams;
     readonly server: Server;
     readonly listeners: readonly FrontListener[];
@@ -81,6 +86,7 @@ export class EmbeddedControlPlane {
     this.#clock = parts.clock;
     this.#folder = parts.folder;
     this.#tokens = parts.tokens;
+    this.#tokenWriter = parts.tokenWriter;
     this.#streams = parts.streams;
     this.#server = parts.server;
     this.#listeners = parts.listeners;
@@ -111,6 +117,7 @@ export class EmbeddedControlPlane {
       const server = new Server({
         "grpc.max_receive_message_length": REQUEST_MAX_BYTES,
         "grpc.max_concurrent_streams": STREAMS_MAX,
+        "grpc.keepalive_time_ms": KEEPALIVE_MS,
       });
       addDestinationService(server, streams);
       addPolicyServices(server, cluster, streams);
@@ -119,20 +126,28 @@ export class EmbeddedControlPlane {
       const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
       const certificates = new ServerCertificates(authority, serverNames);
       for (const addr of options.listen) {
-        const inject = injector.injectConnection.bind(injector);
-        listeners.push(await FrontListener.listen(addr, certificates, inject, clock, log));
+        const onConnection = injector.injectConnection.bind(injector);
+        listeners.push(await FrontListener.listen(addr, { certificates, onConnection, clock, log }));
       }
-      let writing = Promise.resolve();
+      const tokenWriter = new TokenWriter(tokens, log);
       folder.resources.subscribe(stop.signal, (resources) => {
-        // Tokens first: a workload that appears in discovery should be able to get its certificate.
-        writing = writing
-          .then(() => tokens.setIdentities(identitiesOf(resources)))
-          .catch((error: unknown) => log.error(`Tokens were not written: ${String(error)}`));
+        tokenWriter.write(identitiesOf(resources));
         cluster.publish(new Cluster(resources, settings));
       });
       for (const { addr } of listeners) log.info("Control plane listening", { addr: formatSocketAddr(addr) });
       const { trustAnchorsPem } = authority;
-      const parts = { trustAnchorsPem, serverNames, clock, folder, tokens, streams, server, listeners, stop };
+      const parts = {
+        trustAnchorsPem,
+        serverNames,
+        clock,
+        folder,
+        tokens,
+        tokenWriter,
+        streams,
+        server,
+        listeners,
+        stop,
+      };
       return new EmbeddedControlPlane(parts);
     } catch (error) {
       await Promise.all([folder.close(), ...listeners.map((listener) => listener.close())]);
@@ -162,6 +177,7 @@ export class EmbeddedControlPlane {
     this.#stop.abort();
     for (const listener of this.#listeners) listener.stopAccepting();
     await this.#folder.close();
+    await this.#tokenWriter.idle;
     this.#streams.endAll();
     // Its callback comes before the last bytes are out, so the connections themselves are waited for.
     this.#server.tryShutdown(() => {});
@@ -172,6 +188,29 @@ export class EmbeddedControlPlane {
     grace.abort();
     this.#server.forceShutdown();
     await Promise.all(this.#listeners.map((listener) => listener.close()));
+  }
+}
+
+/** Brings the token directory up to date, one state of the manifests after the other. */
+class TokenWriter {
+  readonly #tokens: TokenStore;
+  readonly #log: Log;
+  #last: Promise<void> = Promise.resolve();
+
+  constructor(tokens: TokenStore, log: Log) {
+    this.#tokens = tokens;
+    this.#log = log;
+  }
+
+  /** Resolves when nothing is being written. */
+  get idle(): Promise<void> {
+    return this.#last;
+  }
+
+  write(identities: ReadonlySet<string>): void {
+    this.#last = this.#last
+      .then(() => this.#tokens.setIdentities(identities))
+      .catch((error: unknown) => this.#log.error(`Tokens were not written: ${String(error)}`));
   }
 }
 

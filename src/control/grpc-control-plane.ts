@@ -19,6 +19,8 @@ export interface GrpcControlPlaneOptions {
   /** The proxy's own: outbound policies name one that is not used, invalid inbound ones have none to trust. */
   readonly outboundDetectTimeoutMs: number;
   readonly inboundDetectTimeoutMs: number;
+  /** Whether peers live on loopback (`OUTRIGGER_ALLOW_LOOPBACK`): then nobody is let in for coming from there. */
+  readonly peersOnLoopback?: boolean;
 }
 
 /** The control plane behind its gRPC API: one stream for each lookup, over one connection for each service. */
@@ -45,8 +47,9 @@ export class GrpcControlPlane implements ControlPlane {
   }
 
   watchServerPolicy(port: number, initial: ServerPolicy, signal: AbortSignal): Watch<ServerPolicy> {
-    const { policy, workload, inboundDetectTimeoutMs } = this.#options;
-    return watchServerPolicy(policy, workload, inboundDetectTimeoutMs, port, initial, signal);
+    const { policy, workload, inboundDetectTimeoutMs: detectTimeoutMs, peersOnLoopback } = this.#options;
+    const localhost = peersOnLoopback === true ? "peers" : "ourselves";
+    return watchServerPolicy(policy, workload, { detectTimeoutMs, localhost }, port, initial, signal);
   }
 
   resolveEndpoints(path: NameAddr, signal: AbortSignal, listener: EndpointListener): void {

@@ -7,11 +7,18 @@ import { machineOptions, type StreamContext } from "./stream-context.ts";
 import { isInvalidRequest } from "./stream.ts";
 import { runWatchStream } from "./watch-stream.ts";
 
+export interface InboundPolicyOptions {
+  /** For policies that cannot be understood, whose own time could not be trusted. */
+  readonly detectTimeoutMs: number;
+  /** Whether loopback is this workload alone, which may always talk to itself, or where its peers live too. */
+  readonly localhost: "ourselves" | "peers";
+}
+
 /** InboundServerPolicies.WatchPort: see `ControlPlane.watchServerPolicy`. Source: linkerd2-proxy, linkerd/app/inbound/src/policy/api.rs. */
 export function watchServerPolicy(
   context: StreamContext,
   workload: string,
-  detectTimeoutMs: number,
+  { detectTimeoutMs, localhost }: InboundPolicyOptions,
   port: number,
   initial: ServerPolicy,
   signal: AbortSignal,
@@ -25,7 +32,7 @@ export function watchServerPolicy(
     isFatal: isInvalidRequest,
     signal,
     onMessage(message) {
-      const policy = serverPolicyFromProto(message);
+      const policy = serverPolicyFromProto(message, localhost);
       if (policy.ok) {
         cell.publish(policy.value);
         return;

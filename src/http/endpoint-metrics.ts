@@ -29,6 +29,7 @@ export class EndpointMetrics {
   readonly #latency: (Histogram | undefined)[] = [];
   /** What to let go of on close. */
   readonly #held: { readonly family: Family<unknown>; readonly labels: Labels }[] = [];
+  #closed = false;
 
   constructor(families: Families, labels: Labels, nowMs: () => number) {
     this.#families = families;
@@ -42,7 +43,9 @@ export class EndpointMetrics {
     this.#requests.value++;
   }
 
+  /** Exchanges that are still under way go on being counted. */
   close(): void {
+    this.#closed = true;
     for (const { family, labels } of this.#held) family.release(labels);
     this.#held.length = 0;
   }
@@ -90,8 +93,11 @@ export class EndpointMetrics {
   }
 
   #hold<Cell>(family: Family<Cell>, labels: Labels): Cell {
-    this.#held.push({ family, labels });
-    return family.cell(labels);
+    const cell = family.cell(labels);
+    // Nobody will close it again: the series lives on for its retention only.
+    if (this.#closed) family.release(labels);
+    else this.#held.push({ family, labels });
+    return cell;
   }
 }
 
@@ -137,6 +143,8 @@ export class CountedExchange extends ObservedExchange {
     if (this.#grpc) this.#grpcStatus ??= findField(fields, GRPC_STATUS_NAME)?.value;
   }
   protected override onEnd(error: ProxyError | undefined, canceled: boolean): void {
+    // There is no response to count if the client left before any came.
+    if (canceled && this.#status === 0) return;
     // A client that leaves is no failure of the endpoint: its response counts as far as it came.
     const counted = canceled ? undefined : error;
     // A gRPC response that ended without a status counts as UNKNOWN, yet as a success.

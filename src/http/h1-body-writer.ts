@@ -10,6 +10,7 @@ import {
   LAST_CHUNK,
   writeChunkSize,
 } from "../wire/http1/writer.ts";
+import { copyRange } from "./copy-range.ts";
 
 /** Whoever sends a message: told how its body fares. */
 export interface BodyOwner {
@@ -88,7 +89,7 @@ export class BodyWriter {
     if (this.#ended || this.#endWaits) return;
     const length = end - start;
     if (this.#waiting !== undefined || (length > 0 && this.#transport.blocked)) {
-      if (length > 0) (this.#waiting ??= []).push(Buffer.from(buffer.subarray(start, end)));
+      if (length > 0) (this.#waiting ??= []).push(copyRange(buffer, start, end));
       if (last) this.#endWaits = true;
       return;
     }

@@ -16,6 +16,10 @@ export class PendingExchange implements Sink {
   readonly response: ResponseSink;
   readonly #last: boolean;
   #inner: Sink | undefined = undefined;
+  #started = false;
+  /** What happened while the service was being called, to be told to the sink that it gives back. */
+  #creditDue = 0;
+  #resetDue: ProxyError | undefined = undefined;
   #held: Buffer[] | undefined = undefined;
   #heldLast = false;
   #heldTrailers: HeaderField[] | undefined = undefined;
@@ -36,25 +40,25 @@ export class PendingExchange implements Sink {
 
   /** Sends the request, with everything that arrived since, to `service`. Does nothing if the caller has given up. */
   start(service: HttpService): void {
-    if (this.#over || this.#inner !== undefined) return;
-    const held = this.#held;
-    const trailers = this.#heldTrailers;
-    const heldLast = this.#heldLast;
-    this.#held = undefined;
+    if (this.#over || this.#started) return;
+    this.#started = true;
     const inner = service.call(this.head, this.#last, this.response);
     this.#inner = inner;
-    if (held === undefined && trailers === undefined) return;
+    if (this.#resetDue !== undefined) return inner.reset(this.#resetDue);
+    if (this.#creditDue > 0) inner.credit(this.#creditDue);
+    const held = this.#held;
+    this.#held = undefined;
     const count = held?.length ?? 0;
     for (let i = 0; i < count; i++) {
       const bytes = held?.[i];
-      if (bytes !== undefined) inner.data(bytes, 0, bytes.length, heldLast && i === count - 1);
+      if (bytes !== undefined) inner.data(bytes, 0, bytes.length, this.#heldLast && i === count - 1);
     }
-    if (trailers !== undefined) inner.trailers(trailers);
+    if (this.#heldTrailers !== undefined) inner.trailers(this.#heldTrailers);
   }
 
   /** Ends an exchange that was never started. */
   fail(error: ProxyError): void {
-    if (this.#over || this.#inner !== undefined) return;
+    if (this.#over || this.#started) return;
     this.#over = true;
     this.#held = undefined;
     this.response.reset(error);
@@ -78,10 +82,12 @@ export class PendingExchange implements Sink {
     if (this.#over) return;
     this.#over = true;
     this.#held = undefined;
-    this.onCanceled?.(this);
+    if (this.#started) this.#resetDue = error;
+    else this.onCanceled?.(this);
   }
 
   credit(bytes: number): void {
-    this.#inner?.credit(bytes);
+    if (this.#inner !== undefined) this.#inner.credit(bytes);
+    else this.#creditDue += bytes;
   }
 }

@@ -9,6 +9,7 @@ import {
 import { encodeGrpcMessage } from "../wire/grpc-message.ts";
 import { findField, headerField, headerName, internField, type HeaderField } from "../wire/header-field.ts";
 import {
+  DiscardSink,
   ResponseHead,
   statusField,
   type HttpService,
@@ -75,11 +76,39 @@ export class RescueService implements HttpService {
 
   call(head: RequestHead, last: boolean, response: ResponseSink): Sink {
     // Read now: layers below change the head in place.
-    return this.#inner.call(
-      head,
-      last,
-      new RescueSink(this.#edge, head.version, isGrpcRequest(head), response),
-    );
+    const rescue = new RescueSink(this.#edge, head.version, isGrpcRequest(head), response);
+    const request = this.#inner.call(head, last, rescue);
+    // A request without a body has nothing left that could go to the wrong place.
+    return last ? request : new RescuedRequest(rescue, request, new DiscardSink(response));
+  }
+}
+
+/**
+ * The rest of a request whose response may come from here: it is then dropped, with credit. The service that failed does
+ * not listen any more, and a client that is left without credit would never come to the end of its request.
+ */
+class RescuedRequest implements Sink {
+  readonly #rescue: RescueSink;
+  readonly #request: Sink;
+  readonly #discard: Sink;
+
+  constructor(rescue: RescueSink, request: Sink, discard: Sink) {
+    this.#rescue = rescue;
+    this.#request = request;
+    this.#discard = discard;
+  }
+
+  data(buffer: Buffer, start: number, end: number, last: boolean): void {
+    (this.#rescue.answered ? this.#discard : this.#request).data(buffer, start, end, last);
+  }
+  trailers(fields: HeaderField[]): void {
+    if (!this.#rescue.answered) this.#request.trailers(fields);
+  }
+  reset(error: ProxyError): void {
+    if (!this.#rescue.answered) this.#request.reset(error);
+  }
+  credit(bytes: number): void {
+    if (!this.#rescue.answered) this.#request.credit(bytes);
   }
 }
 
@@ -94,6 +123,8 @@ class RescueSink implements ResponseSink {
   readonly #grpc: boolean;
   readonly #response: ResponseSink;
   #started = false;
+  /** The response, or the end of it, came from here: the service below has failed and is out of the exchange. */
+  answered = false;
 
   constructor(edge: Edge, version: HttpVersion, grpc: boolean, response: ResponseSink) {
     this.#edge = edge;
@@ -124,6 +155,7 @@ class RescueSink implements ResponseSink {
     if (rescue.kind === "reset") return this.#response.reset(error);
     const told = options.prefix === undefined ? error.message : `${options.prefix}: ${error.message}`;
     const message = rescue === UNEXPECTED ? UNEXPECTED_MESSAGE : told;
+    this.answered = true;
     if (this.#started) return this.#endBody(error, rescue.grpcStatus, message);
     this.#response.head(this.#errorHead(error, rescue, message), true);
   }

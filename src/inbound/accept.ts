@@ -2,10 +2,12 @@ import { formatSocketAddr, type SocketAddr } from "../addr/socket-addr.ts";
 import { detectHttp } from "../detect/detect-http.ts";
 import { ProxyError } from "../errors/proxy-error.ts";
 import { errorFromNode } from "../errors/from-node.ts";
+import { countEvent, observeEvent } from "../metrics/count-event.ts";
 import { inboundTcpErrorLabels, serverLabels, withFirst } from "../metrics/labels.ts";
 import type { ServerTls } from "../tls/status.ts";
 import type { AcceptedSocket } from "../transport/listen.ts";
 import type { SocketTransport } from "../transport/socket-transport.ts";
+import { whenClosed } from "../transport/when-closed.ts";
 import { decisionOf, type InboundConnection } from "./connection.ts";
 import type { InboundContext } from "./context.ts";
 import { serveDirect } from "./direct.ts";
@@ -46,8 +48,7 @@ export async function acceptInbound(
     accepted.destroy();
     const error = errorFromNode(thrown, "inbound connection");
     const label = errorLabel(error);
-    if (label !== undefined)
-      families.inboundTcpErrorsTotal.cell(inboundTcpErrorLabels(label, target)).value++;
+    if (label !== undefined) countEvent(families.inboundTcpErrorsTotal, inboundTcpErrorLabels(label, target));
     log.info("Connection closed", {
       "client.addr": formatSocketAddr(client),
       "server.addr": formatSocketAddr(target),
@@ -62,7 +63,7 @@ async function serveNormal(
   target: SocketAddr,
 ): Promise<void> {
   const held = context.policies.acquire(target.port);
-  accepted.socket.once("close", () => held.release());
+  whenClosed(accepted.socket, () => held.release());
   const { policy } = held.value;
   const client = accepted.peerAddr;
   // Read once: the kind of protocol is decided now, and not again when the policy changes under way.
@@ -103,8 +104,9 @@ async function detectAndServe(
   const startedAtMs = clock.nowMs();
   const found = await detectHttp(transport, clock, timeoutMs, { initial: prefix });
   const server = serverLabels(decisionOf(connection, connection.policy.value).server);
-  families.inboundTcpDetectHttpDurationSeconds.cell(server).observe((clock.nowMs() - startedAtMs) / 1000);
-  families.inboundTcpDetectHttpResultsTotal.cell(withFirst("result", RESULTS[found.kind], server)).value++;
+  const seconds = (clock.nowMs() - startedAtMs) / 1000;
+  observeEvent(families.inboundTcpDetectHttpDurationSeconds, server, seconds);
+  countEvent(families.inboundTcpDetectHttpResultsTotal, withFirst("result", RESULTS[found.kind], server));
   const authority = formatSocketAddr(connection.target);
   switch (found.kind) {
     case "http1":

@@ -1,9 +1,11 @@
 import type { SocketAddr } from "../addr/socket-addr.ts";
 import { detectTransportHeader } from "../detect/detect-transport-header.ts";
 import { ProxyError } from "../errors/proxy-error.ts";
+import { countEvent } from "../metrics/count-event.ts";
 import { transportHeaderLabels } from "../metrics/labels.ts";
 import { TRANSPORT_HEADER_ALPN } from "../wire/transport-header.ts";
 import type { AcceptedSocket } from "../transport/listen.ts";
+import { whenClosed } from "../transport/when-closed.ts";
 import type { TransportHeader } from "../wire/transport-header.ts";
 import { clientIdOf, type InboundConnection } from "./connection.ts";
 import type { InboundContext } from "./context.ts";
@@ -39,7 +41,7 @@ export async function serveDirect(
   }
   const target: SocketAddr = { ip: origDst.ip, port: header.port };
   const held = context.policies.acquire(target.port);
-  transport.socket.once("close", () => held.release());
+  whenClosed(transport.socket, () => held.release());
   const connection: InboundConnection = { client: accepted.peerAddr, tls, target, policy: held.value.policy };
   countHeader(context, header, connection);
   // The peer said what it sends: nothing is detected, and nothing stands in for a missing authority.
@@ -62,5 +64,5 @@ function countHeader(
   const session =
     header.sessionProtocol === undefined ? "" : header.sessionProtocol === "http1" ? "http/1" : "http/2";
   const labels = transportHeaderLabels(session, header.port, header.name ?? "", clientIdOf(connection) ?? "");
-  families.inboundTcpTransportHeaderConnectionsTotal.cell(labels).value++;
+  countEvent(families.inboundTcpTransportHeaderConnectionsTotal, labels);
 }

@@ -7,6 +7,7 @@ import {
   type ResponseSink,
   type Sink,
 } from "../http/message.ts";
+import { countEvent } from "../metrics/count-event.ts";
 import {
   httpAllowLabels,
   httpDenyLabels,
@@ -65,7 +66,7 @@ export class InboundRouter implements HttpService {
     const match = policy.find(head);
     if (match === undefined) {
       const labels = inboundDecisionLabels(decisionOf(this.#connection, policy));
-      this.#context.families.inboundHttpRouteNotFoundTotal.cell(labels).value++;
+      countEvent(this.#context.families.inboundHttpRouteNotFoundTotal, labels);
       return refuse(response, new ProxyError("route_not_found", "no route found for request"));
     }
     const decision = this.#decisions.get(match) ?? this.#decide(policy, match);
@@ -131,7 +132,7 @@ export class InboundRouter implements HttpService {
     const limited = limiter.check(clientIdOf(this.#connection), this.#context.clock.nowMs());
     if (limited === undefined) return undefined;
     const labels = rateLimitLabels(decisionOf(this.#connection, policy), params.meta, limited.scope);
-    this.#context.families.inboundHttpLocalRatelimitTotal.cell(labels).value++;
+    countEvent(this.#context.families.inboundHttpLocalRatelimitTotal, labels);
     return new ProxyError("rate_limited", limited.message);
   }
 

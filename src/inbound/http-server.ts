@@ -6,6 +6,7 @@ import { OrigProtoDowngrade } from "../http/orig-proto.ts";
 import { RescueService } from "../http/respond.ts";
 import { H1Server } from "../http/server/h1.ts";
 import { H2Server } from "../http/server/h2.ts";
+import { countEvent } from "../metrics/count-event.ts";
 import { inboundAcceptedLabels, inboundHttpErrorLabels } from "../metrics/labels.ts";
 import { replay } from "../transport/replay.ts";
 import type { SocketTransport } from "../transport/socket-transport.ts";
@@ -60,7 +61,7 @@ export function serveHttp(
     onError: (error) => {
       const label = errorLabel(error);
       if (label === undefined) return;
-      families.inboundHttpErrorsTotal.cell(inboundHttpErrorLabels(label, connection.target, server)).value++;
+      countEvent(families.inboundHttpErrorsTotal, inboundHttpErrorLabels(label, connection.target, server));
       log.info("Request failed", {
         "client.addr": formatSocketAddr(connection.client),
         error: error.message,

@@ -4,6 +4,7 @@ import { errorFromNode } from "../errors/from-node.ts";
 import { ProxyError } from "../errors/proxy-error.ts";
 import type { HttpService } from "../http/message.ts";
 import type { AcceptedSocket } from "../transport/listen.ts";
+import { whenClosed } from "../transport/when-closed.ts";
 import type { InboundConnection } from "./connection.ts";
 import type { InboundContext } from "./context.ts";
 import { serveHttp } from "./http-server.ts";
@@ -33,7 +34,7 @@ export async function acceptForOwnServer(
     },
   };
   const held = context.policies.acquire(listening.port);
-  accepted.socket.once("close", () => held.release());
+  whenClosed(accepted.socket, () => held.release());
   try {
     const { transport, tls, prefix } = await unwrapTls(context, accepted, "ordinary");
     const { policy } = held.value;

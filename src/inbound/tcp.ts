@@ -1,5 +1,6 @@
 import { formatSocketAddr } from "../addr/socket-addr.ts";
 import { ProxyError } from "../errors/proxy-error.ts";
+import { countEvent } from "../metrics/count-event.ts";
 import { inboundAcceptedLabels, inboundDecisionLabels, tcpAllowLabels } from "../metrics/labels.ts";
 import { authorize } from "../policy/authorize.ts";
 import { metaName } from "../policy/meta.ts";
@@ -29,12 +30,12 @@ export async function serveTcp(
   const decision = decisionOf(connection, policy);
   const fields = { "client.addr": formatSocketAddr(connection.client), "client.id": clientIdOf(connection) };
   if (authorization === undefined) {
-    context.families.inboundTcpAuthzDenyTotal.cell(inboundDecisionLabels(decision)).value++;
+    countEvent(context.families.inboundTcpAuthzDenyTotal, inboundDecisionLabels(decision));
     context.log.info("Connection denied", { ...fields, server: metaName(policy.policy.meta) });
     transport.destroy();
     return;
   }
-  context.families.inboundTcpAuthzAllowTotal.cell(tcpAllowLabels(decision, authorization.meta)).value++;
+  countEvent(context.families.inboundTcpAuthzAllowTotal, tcpAllowLabels(decision, authorization.meta));
   const labels = inboundAcceptedLabels(connection.target, connection.tls, decision.server);
   context.transportMetrics.track(transport, labels);
 
@@ -55,7 +56,7 @@ export async function serveTcp(
   const recheck = (next: PortPolicy): void => {
     if (authorizeTcp(next, connection) !== undefined) return;
     const now = inboundDecisionLabels(decisionOf(connection, next));
-    context.families.inboundTcpAuthzTerminateTotal.cell(now).value++;
+    countEvent(context.families.inboundTcpAuthzTerminateTotal, now);
     context.log.info("Connection terminated due to policy change", fields);
     tunnel.abort(new ProxyError("unauthorized", "connection is no longer authorized", { side: "proxy" }));
   };

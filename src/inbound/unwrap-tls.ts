@@ -1,5 +1,6 @@
 import { detectTls } from "../detect/detect-tls.ts";
 import { ProxyError } from "../errors/proxy-error.ts";
+import { countEvent } from "../metrics/count-event.ts";
 import { tlsHandshakeLabels } from "../metrics/labels.ts";
 import type { ServerTls } from "../tls/status.ts";
 import type { AcceptedSocket } from "../transport/listen.ts";
@@ -38,7 +39,7 @@ export async function unwrapTls(
         return { transport: raw, tls: { kind: "passthru", sni: found.name }, prefix: found.prefix };
       }
       const ended = await terminator.terminate(raw.releaseSocket(found.prefix), path);
-      families.outriggerTlsHandshakesTotal.cell(tlsHandshakeLabels("inbound", "", ended.version)).value++;
+      countEvent(families.outriggerTlsHandshakesTotal, tlsHandshakeLabels("inbound", "", ended.version));
       const tls: ServerTls = { kind: "established", clientId: ended.clientId, alpn: ended.alpn };
       return { transport: ended.transport, tls, prefix: NOTHING };
     }

@@ -2,6 +2,7 @@ import { formatSocketAddr, type SocketAddr } from "../addr/socket-addr.ts";
 import { detectHttp } from "../detect/detect-http.ts";
 import { errorFromNode } from "../errors/from-node.ts";
 import { ProxyError } from "../errors/proxy-error.ts";
+import { countEvent, observeEvent } from "../metrics/count-event.ts";
 import {
   outboundAcceptedLabels,
   outboundTcpErrorLabels,
@@ -11,6 +12,7 @@ import {
 import { forward } from "../transport/forward.ts";
 import type { AcceptedSocket } from "../transport/listen.ts";
 import type { SocketTransport } from "../transport/socket-transport.ts";
+import { whenClosed } from "../transport/when-closed.ts";
 import type { OutboundContext } from "./context.ts";
 import type { Discovered } from "./discover.ts";
 import { errorLabel } from "./errors.ts";
@@ -67,7 +69,7 @@ async function closingOnFailure(
     const error = errorFromNode(thrown, "outbound connection");
     const label = errorLabel(error);
     if (label !== undefined)
-      families.outboundTcpErrorsTotal.cell(outboundTcpErrorLabels(origDst, label)).value++;
+      countEvent(families.outboundTcpErrorsTotal, outboundTcpErrorLabels(origDst, label));
     log.info("Connection closed", {
       "client.addr": formatSocketAddr(accepted.peerAddr),
       "server.addr": formatSocketAddr(origDst),
@@ -84,7 +86,7 @@ async function serveTarget(
   authority: string,
 ): Promise<void> {
   const held = context.targets.acquire(target);
-  accepted.socket.once("close", () => held.release());
+  whenClosed(accepted.socket, () => held.release());
   const stack = held.value;
   const discovered = await whileConnected(accepted, stack.discovered);
   const labels = outboundAcceptedLabels(target.kind === "addr" ? target.addr : accepted.localAddr);
@@ -92,8 +94,10 @@ async function serveTarget(
   context.transportMetrics.track(transport, labels);
   const choice = chooseProtocol(discovered.policy.value, discovered.profile?.value);
   const parent = parentLabels(discovered.policy.value.parent);
-  context.families.outboundTcpProtocolConnectionsTotal.cell(withFirst("protocol", PROTOCOLS[choice], parent))
-    .value++;
+  countEvent(
+    context.families.outboundTcpProtocolConnectionsTotal,
+    withFirst("protocol", PROTOCOLS[choice], parent),
+  );
   const http = (version: 1 | 2, prefix: Buffer): void =>
     serveHttp(
       context,
@@ -137,8 +141,9 @@ async function detectAndServe(
   const startedAtMs = clock.nowMs();
   const found = await detectHttp(transport, clock, options.detectTimeoutMs);
   const parent = parentLabels(discovered.policy.value.parent);
-  families.outboundTcpDetectHttpDurationSeconds.cell(parent).observe((clock.nowMs() - startedAtMs) / 1000);
-  families.outboundTcpDetectHttpResultsTotal.cell(withFirst("result", RESULTS[found.kind], parent)).value++;
+  const seconds = (clock.nowMs() - startedAtMs) / 1000;
+  observeEvent(families.outboundTcpDetectHttpDurationSeconds, parent, seconds);
+  countEvent(families.outboundTcpDetectHttpResultsTotal, withFirst("result", RESULTS[found.kind], parent));
   switch (found.kind) {
     case "http1":
       return http(1, found.prefix);
@@ -166,7 +171,7 @@ export async function serveOpaque(
   prefix: Buffer,
 ): Promise<void> {
   const gone = new AbortController();
-  transport.socket.once("close", () => gone.abort());
+  whenClosed(transport.socket, () => gone.abort());
   const server = await stack.opaque(discovered).connect(gone.signal);
   const leave = context.drain.join(() => {});
   forward(transport, server, prefix, leave);

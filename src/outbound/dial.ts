@@ -2,6 +2,7 @@ import { parseAddr, type NameAddr } from "../addr/name-addr.ts";
 import { isLoopback, type Ip } from "../addr/ip.ts";
 import { formatSocketAddr, type SocketAddr } from "../addr/socket-addr.ts";
 import { ProxyError } from "../errors/proxy-error.ts";
+import { countEvent } from "../metrics/count-event.ts";
 import type { Families } from "../metrics/families.ts";
 import { outboundDialledLabels, tlsHandshakeLabels, type OutboundEndpoint } from "../metrics/labels.ts";
 import type { Endpoint, EndpointMetadata } from "../policy/endpoint.ts";
@@ -108,7 +109,7 @@ export class Dialer {
     );
     const { transport, alpn, group, version } = connection;
     const labels = tlsHandshakeLabels("outbound", group ?? "", version);
-    this.#options.families.outriggerTlsHandshakesTotal.cell(labels).value++;
+    countEvent(this.#options.families.outriggerTlsHandshakesTotal, labels);
     // A peer that did not agree to the header would take it for application bytes.
     if (alpn === TRANSPORT_HEADER_ALPN) {
       const named = namedTarget(authorityOverride);

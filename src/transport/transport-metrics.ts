@@ -3,6 +3,7 @@ import type { Families } from "../metrics/families.ts";
 import { closeLabels } from "../metrics/labels.ts";
 import type { Counter, Gauge, Labels } from "../metrics/registry.ts";
 import type { SocketTransport } from "./socket-transport.ts";
+import { whenClosed } from "./when-closed.ts";
 
 /**
  * Counts connections: `tcp_open_total`, `tcp_open_connections`, `tcp_{read,write}_bytes_total`, `tcp_close_total`.
@@ -32,7 +33,7 @@ export class TransportMetrics {
     open.value++;
     let errno = "";
     transport.socket.once("error", (error) => (errno = errnoOf(error)));
-    transport.socket.once("close", () => {
+    whenClosed(transport.socket, () => {
       this.#live.delete(tracked);
       tracked.refresh();
       open.value--;

@@ -61,8 +61,9 @@ const ROLES = new Map<string, NameRole>([
   ["expect", NameRole.expect],
 ]);
 
-/** Names beyond this many are not remembered: strangers choose them. Identity then holds only for names of the first `NAMES_MAX`. */
+/** Names beyond this many are not remembered, nor long ones: strangers choose them. `HeaderName.shared` tells. */
 const NAMES_MAX = 4096;
+const NAME_LENGTH_MAX = 128;
 const names = new Map<string, HeaderName>();
 
 /** The object of a name. `text` must already be lower case and valid; names in `names` compare by reference. */
@@ -71,7 +72,7 @@ export function headerName(text: string): HeaderName {
   if (name === undefined) {
     const role = ROLES.get(text) ?? (text.charCodeAt(0) === 0x3a ? NameRole.otherPseudo : NameRole.ordinary);
     name = new HeaderName(text, role);
-    if (names.size < NAMES_MAX) {
+    if (names.size < NAMES_MAX && text.length <= NAME_LENGTH_MAX) {
       names.set(text, name);
       name.shared = true;
     }
@@ -125,15 +126,22 @@ export function internField(name: HeaderName, value: string): HeaderField {
     old = young;
     young = new Map();
     youngCount = 0;
+    // The protocol's own fields are never forgotten: a status would else lose its index of one byte.
+    for (const values of old.values())
+      for (const known of values.values()) if (known.staticIndex !== 0) keep(known);
   }
-  let values = young.get(name);
+  keep(field);
+  return field;
+}
+
+function keep(field: HeaderField): void {
+  let values = young.get(field.name);
   if (values === undefined) {
     values = new Map();
-    young.set(name, values);
+    young.set(field.name, values);
   }
-  values.set(value, field);
+  values.set(field.value, field);
   youngCount++;
-  return field;
 }
 
 /** The first field of that name, or undefined. Lists are short: a scan beats a map. */

@@ -54,6 +54,11 @@ const CASES: readonly Case[] = [
     client: `${CHUNKED_HEAD}2\r\nok\r\n0\r\n\r\n`,
   },
   {
+    name: "RS-05 chunked twice",
+    origin: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    client: 502,
+  },
+  {
     name: "RS-05 chunked not last",
     origin: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, gzip\r\n\r\n",
     client: 502,

@@ -822,3 +822,41 @@ test("a stream cut within a header block hurts nobody", () => {
   assert.equal(s.pair.right.destroyed, true);
   assert.deepEqual(s.service.at(0).request.events, ["reset io"]);
 });
+
+test("announces no more credit than was delivered, whatever a layer gives", () => {
+  const s = scene({ connectionWindowBytes: 65_536 });
+  s.service.answer = ({ request }) => (request.holding = true);
+  s.peer.shakeHands();
+  s.peer.request(1, false);
+  s.peer.data(1, Buffer.alloc(16_384), false);
+  s.peer.settle();
+  s.service.at(0).response.credit(1_000_000);
+  s.service.at(0).response.credit(1_000_000);
+  s.peer.settle();
+  assert.deepEqual(s.peer.heard, ["WINDOW_UPDATE 0 16384", "WINDOW_UPDATE 1 16384"]);
+});
+
+test("tells its owner what was refused and why the connection ended", () => {
+  const rejected: string[] = [];
+  const closed: (string | undefined)[] = [];
+  const s = scene({
+    maxConcurrentStreams: 1,
+    onRejected: (rejection, problem) => rejected.push(`${rejection}: ${problem}`),
+    onClose: (error) => closed.push(error?.message),
+  });
+  s.peer.shakeHands();
+  s.peer.headers(1, [...BASE, ["connection", "close"]], true);
+  s.peer.headers(3, [...BASE, ["x", "v".repeat(70_000)]], true);
+  s.peer.request(5, false);
+  s.peer.request(7);
+  s.peer.send(6, 0, 0, Buffer.alloc(7));
+  s.peer.settle();
+  s.clock.advance(1000);
+  s.peer.settle();
+  assert.deepEqual(rejected, [
+    "malformed: connection has no meaning in HTTP/2",
+    "too_large: header list too large",
+    "refused: too many streams",
+  ]);
+  assert.deepEqual(closed, ["HTTP/2 error of client: PING size (FRAME_SIZE_ERROR)"]);
+});

@@ -1,7 +1,7 @@
 /** A small mesh of real processes on loopback: the control plane and one sidecar per workload, as their users run them. */
 import { spawn, type ChildProcess } from "node:child_process";
 import { createWriteStream, existsSync } from "node:fs";
-import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -30,6 +30,8 @@ export interface Sidecar {
   readonly pid: number;
   readonly outboundPort: number;
   readonly adminPort: number;
+  /** From its start until its admin port said that it has its certificate. */
+  readonly readyAfterMs: number;
   /** Ports of the named forwards, in the order asked for. */
   readonly forwardPorts: readonly number[];
 }
@@ -89,11 +91,18 @@ export class ProcessMesh {
     });
   }
 
-  async stopControlPlane(): Promise<void> {
-    if (this.#controlPlane !== undefined) await this.stop(this.#controlPlane);
+  async stopControlPlane(signal: NodeJS.Signals = "SIGTERM"): Promise<void> {
+    if (this.#controlPlane !== undefined) await this.stop(this.#controlPlane, signal);
     this.#controlPlane = undefined;
     // The next start is recognised by its own line.
     await rm(join(this.dir, "control-plane.log"), { force: true });
+  }
+
+  /** Puts a manifest into the control plane's folder, or replaces it at once, as an editor does. */
+  async writeManifest(file: string, text: string): Promise<void> {
+    const unfinished = join(this.dir, file);
+    await writeFile(unfinished, text);
+    await rename(unfinished, join(this.resourcesDir, file));
   }
 
   /** @param forwards targets of named forwards, `web.shop.svc.cluster.local:80`. */
@@ -114,6 +123,7 @@ export class ProcessMesh {
       identityDir: this.dir,
     };
     const forward = forwards.map((target, i) => `127.0.0.1:${forwardPorts[i]}=${target}`).join(",");
+    const startedAtMs = performance.now();
     const child = this.#spawn(
       name,
       this.#options.prefix ?? [],
@@ -132,7 +142,8 @@ export class ProcessMesh {
       await response?.text();
       return response?.ok === true;
     });
-    return { name, process: child, pid: child.pid ?? 0, outboundPort, adminPort, forwardPorts };
+    const readyAfterMs = performance.now() - startedAtMs;
+    return { name, process: child, pid: child.pid ?? 0, outboundPort, adminPort, readyAfterMs, forwardPorts };
   }
 
   /** What a process has logged so far. */

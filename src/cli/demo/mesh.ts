@@ -105,11 +105,11 @@ export class Mesh {
       const forwards = REQUESTS.filter((name) => name !== PROXIED).map((name) => targets[name]);
       const serverSidecar = await Sidecar.start(processes, workspace, access, {
         ...{ workload: "echo", namespace: NAMESPACE, identity: SERVER_ID },
-        ...{ ports: serverPorts, forwards: [] },
+        ...{ ports: serverPorts, applicationPorts: Object.values(server), forwards: [] },
       });
       const clientSidecar = await Sidecar.start(processes, workspace, access, {
         ...{ workload: "client", namespace: NAMESPACE, identity: CLIENT_ID },
-        ...{ ports: clientPorts, forwards: distinct(forwards) },
+        ...{ ports: clientPorts, applicationPorts: [], forwards: distinct(forwards) },
       });
       const clientApp = processes.start({
         name: "client-app",

@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, openSync } from "node:fs";
+import { closeSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface, type Interface } from "node:readline";
 import { systemClock } from "../../time/clock.ts";
@@ -39,13 +39,17 @@ export class DemoProcess {
       stdio: [input, output, log],
       // Variables of a mesh that this machine may be part of do not belong here.
       env: { ...onlyPath(), ...environment },
+      // In a process group of its own: Ctrl-C reaches the demo alone, which then ends its processes in good order.
+      detached: true,
     });
     closeSync(log);
     this.#exited = once(this.#child, "exit").catch(() => undefined);
     this.ended = new Promise((_, reject) => {
       this.#child.on("error", (error) => reject(new Error(`${name} did not start: ${error.message}`)));
       this.#child.on("exit", (code, signal) => {
-        if (!this.#stopping) reject(new Error(`${name} ended by itself (${signal ?? `exit code ${code}`})`));
+        if (this.#stopping) return;
+        const how = signal ?? `exit code ${code}`;
+        reject(new Error(`${name} ended by itself (${how})${lastWords(this.logFile)}`));
       });
     });
     // Whoever waits for something of it races against `ended`; at other times nobody listens.
@@ -81,6 +85,20 @@ export class DemoProcess {
     timer.cancel();
     this.#reader?.close();
   }
+
+  /** Ends the process at once. */
+  kill(): void {
+    this.#stopping = true;
+    this.#child.kill("SIGKILL");
+  }
+}
+
+/** Lines of a log that a message repeats. */
+const LAST_WORDS_LINES = 5;
+
+function lastWords(logFile: string): string {
+  const lines = readFileSync(logFile, "utf8").trimEnd().split("\n").slice(-LAST_WORDS_LINES);
+  return lines.join("") === "" ? "" : `:\n  ${lines.join("\n  ")}`;
 }
 
 function onlyPath(): Record<string, string> {
@@ -88,13 +106,18 @@ function onlyPath(): Record<string, string> {
   return PATH === undefined ? {} : { PATH };
 }
 
-/** The processes of one demo: all of them end when one `stop()` says so. */
+/** The processes of one demo: all of them end when one `stop()` says so, and in any case with the demo's own process. */
 export class DemoProcesses {
   readonly #logDirectory: string;
   readonly #running: DemoProcess[] = [];
+  readonly #killAll = (): void => {
+    for (const one of this.#running) one.kill();
+  };
 
   constructor(logDirectory: string) {
     this.#logDirectory = logDirectory;
+    // For ends that nobody planned: an exception that nobody caught.
+    process.once("exit", this.#killAll);
   }
 
   start(options: ProcessOptions): DemoProcess {
@@ -108,8 +131,8 @@ export class DemoProcesses {
     return Promise.race(this.#running.map((one) => one.ended));
   }
 
-  /** The youngest first: the applications before the sidecars that they use. */
   async stop(): Promise<void> {
-    for (const one of this.#running.splice(0).reverse()) await one.stop();
+    await Promise.all(this.#running.map((one) => one.stop()));
+    process.off("exit", this.#killAll);
   }
 }

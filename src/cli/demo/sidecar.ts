@@ -19,6 +19,8 @@ export interface SidecarOptions {
   readonly namespace: string;
   readonly identity: string;
   readonly ports: SidecarPorts;
+  /** Ports of its application, whose policies it should know before the first connection. */
+  readonly applicationPorts: readonly number[];
   /** Ports of loopback, each leading to a service's `name:port`. */
   readonly forwards: readonly { readonly port: number; readonly authority: string }[];
 }
@@ -100,11 +102,12 @@ export class Sidecar {
 function variables(
   { tokens }: Workspace,
   { controlPlane, trustAnchorsPem }: MeshAccess,
-  { workload, namespace, identity, ports, forwards }: SidecarOptions,
+  { workload, namespace, identity, ports, applicationPorts, forwards }: SidecarOptions,
   identityDir: string,
 ): Record<string, string> {
   return {
     LINKERD2_PROXY_INBOUND_LISTEN_ADDR: `127.0.0.1:${ports.inbound}`,
+    LINKERD2_PROXY_INBOUND_PORTS: applicationPorts.join(","),
     LINKERD2_PROXY_OUTBOUND_LISTEN_ADDRS: `127.0.0.1:${ports.outbound}`,
     LINKERD2_PROXY_ADMIN_LISTEN_ADDR: `127.0.0.1:${ports.admin}`,
     LINKERD2_PROXY_DESTINATION_SVC_ADDR: controlPlane,

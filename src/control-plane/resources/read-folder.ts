@@ -3,6 +3,7 @@ import { join, relative, sep } from "node:path";
 import { parseManifest } from "./parse-manifest.ts";
 import type { Problem } from "./problem.ts";
 import { findDanglingReferences } from "./references.ts";
+import { findUnreachableWorkloads } from "./workload-warnings.ts";
 import { findConflicts, ResourceSet } from "./resource-set.ts";
 
 /** What a folder holds: a set of resources, or every problem that keeps it from being one. */
@@ -85,6 +86,6 @@ export function readResources(contents: FolderText, folder: string): FolderState
   return {
     ok: true,
     resources: new ResourceSet(resources),
-    warnings: [...warnings, ...findDanglingReferences(resources)],
+    warnings: [...warnings, ...findDanglingReferences(resources), ...findUnreachableWorkloads(resources)],
   };
 }

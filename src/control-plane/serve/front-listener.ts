@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
 import { createServer as createTlsServer, type TLSSocket } from "node:tls";
-import { isLoopback, parseIp } from "../../addr/ip.ts";
+import { isLoopback, parseIp, type Ip } from "../../addr/ip.ts";
 import { formatSocketAddr, type SocketAddr } from "../../addr/socket-addr.ts";
 import type { Log } from "../../log/log.ts";
 import type { Clock } from "../../time/clock.ts";
@@ -15,6 +15,16 @@ const FIRST_BYTES_TIMEOUT_MS = 10_000;
 
 /** Connections of one listener at a time: a guard against floods, far above the proxies of a mesh. */
 const CONNECTIONS_MAX = 10_000;
+
+export interface FrontOptions {
+  readonly certificates: ServerCertificates;
+  /** Gets each connection after its TLS has been taken off. */
+  readonly onConnection: (connection: Socket) => void;
+  /** Which clients may do without TLS; default: those on this machine. */
+  readonly admitsClearText?: (client: Ip) => boolean;
+  readonly clock: Clock;
+  readonly log: Log;
+}
 
 /**
  * Accepts connections and tells by their first byte whether they are TLS or clear text, so that one port serves both: the
@@ -36,17 +46,9 @@ export class FrontListener {
     this.#sockets = sockets;
   }
 
-  /**
-   * @param onConnection gets each connection after its TLS has been taken off.
-   * @throws if the address cannot be bound.
-   */
-  static async listen(
-    addr: SocketAddr,
-    certificates: ServerCertificates,
-    onConnection: (connection: Socket) => void,
-    clock: Clock,
-    log: Log,
-  ): Promise<FrontListener> {
+  /** @throws if the address cannot be bound. */
+  static async listen(addr: SocketAddr, options: FrontOptions): Promise<FrontListener> {
+    const { certificates, onConnection, admitsClearText = isLoopback, clock, log } = options;
     const sockets = new Set<Socket>();
     const tls = createTlsServer({
       SNICallback: (name, done) => {
@@ -79,7 +81,7 @@ export class FrontListener {
         socket.unshift(first);
         if (first[0] === TLS_HANDSHAKE) return void tls.emit("connection", socket);
         const peer = parseIp(socket.remoteAddress ?? "");
-        if (peer.ok && isLoopback(peer.value)) return onConnection(socket);
+        if (peer.ok && admitsClearText(peer.value)) return onConnection(socket);
         log.warn("Refused clear text from another machine: use TLS", { client: socket.remoteAddress });
         socket.destroy();
       });

@@ -32,13 +32,19 @@ const DEFAULT_ROUTE = metaDefault("default");
 /**
  * The policy of a port. Problems name the field; whoever gets one puts `invalidServerPolicy` in force.
  *
+ * @param localhost who is let in for being on this host. The model always lets the pod talk to itself; where peers live
+ *   on loopback too, "peers" leaves every decision to the control plane.
+ *
  * Source: linkerd2-proxy, linkerd/proxy/server-policy/src/lib.rs.
  */
-export function serverPolicyFromProto(server: proto.Server): Parsed<ServerPolicy> {
+export function serverPolicyFromProto(
+  server: proto.Server,
+  localhost: "ourselves" | "peers" = "ourselves",
+): Parsed<ServerPolicy> {
   return convert(() => {
     const meta = field("labels", () => metaFromLabels(server.labels, "server"));
     const authorizations = each("authorizations", server.authorizations, authorizationFromProto);
-    authorizations.push(LOCALHOST_AUTHORIZATION);
+    if (localhost === "ourselves") authorizations.push(LOCALHOST_AUTHORIZATION);
     const protocol = required("protocol", server.protocol, (p) => protocolFromProto(p, authorizations));
     return { meta, protocol, authorizations };
   });

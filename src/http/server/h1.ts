@@ -13,6 +13,7 @@ import {
   H1_WINDOW_BYTES,
 } from "../../wire/limits.ts";
 import { statusLine } from "../../wire/http1/writer.ts";
+import { copyRange } from "../copy-range.ts";
 import { dateField } from "../date.ts";
 import { BodyWriter, type BodyOwner } from "../h1-body-writer.ts";
 import { stripHopByHop } from "../hop-by-hop.ts";
@@ -196,7 +197,7 @@ export class H1Server implements ByteHandler, ExchangeOwner, BodyOwner {
       else if (phase === Phase.tunnel) at = this.#tunnelBytes(buffer, at, end);
       else if (phase >= Phase.closing) at = end;
       else {
-        this.#held = owned ? buffer.subarray(at, end) : Buffer.from(buffer.subarray(at, end));
+        this.#held = owned ? buffer.subarray(at, end) : copyRange(buffer, at, end);
         break;
       }
     }

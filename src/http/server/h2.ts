@@ -107,6 +107,7 @@ export class H2Server extends H2Connection implements ServerStreamOwner {
     const output = this.transport.buffer;
     const from = this.encoder.begin(output, at + FRAME_HEADER_BYTES);
     this.commitBlock(at, writeResponseHead(this.encoder, output, from, head), stream.id, last);
+    if (head.closeConnection) this.drain();
     if (!last) return;
     stream.sendEnded = true;
     this.endLocal(stream);

@@ -38,6 +38,7 @@ export class RouteMetrics {
   readonly #byStatus: (Counter | undefined)[] = [];
   readonly #others = new Map<string, Counter>();
   readonly #held: Labels[] = [];
+  #closed = false;
 
   constructor(families: RouteFamilies, labels: Labels, isGrpc: boolean, nowMs: () => number) {
     this.isGrpc = isGrpc;
@@ -81,7 +82,9 @@ export class RouteMetrics {
     cell.value++;
   }
 
+  /** Requests that are still under way go on being counted. */
   close(): void {
+    this.#closed = true;
     this.#families.requestDurationSeconds.release(this.#labels);
     for (const labels of this.#held) this.#families.requestStatusesTotal.release(labels);
     this.#held.length = 0;
@@ -89,8 +92,11 @@ export class RouteMetrics {
 
   #cell(label: string, outcome: string, error: string): Counter {
     const labels = withLast(withLast(this.#labels, label, outcome), "error", error);
-    this.#held.push(labels);
-    return this.#families.requestStatusesTotal.cell(labels);
+    const cell = this.#families.requestStatusesTotal.cell(labels);
+    // Nobody will close it again: the series lives on for its retention only.
+    if (this.#closed) this.#families.requestStatusesTotal.release(labels);
+    else this.#held.push(labels);
+    return cell;
   }
 }
 

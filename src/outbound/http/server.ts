@@ -4,6 +4,7 @@ import { authorityOf, NormalizeAuthority } from "../../http/normalize-authority.
 import { RescueService } from "../../http/respond.ts";
 import { H1Server } from "../../http/server/h1.ts";
 import { H2Server } from "../../http/server/h2.ts";
+import { countEvent } from "../../metrics/count-event.ts";
 import { replay } from "../../transport/replay.ts";
 import type { SocketTransport } from "../../transport/socket-transport.ts";
 import type { OutboundContext } from "../context.ts";
@@ -41,7 +42,7 @@ export function serveHttp(context: OutboundContext, connection: HttpConnection, 
     onError: (error) => {
       const label = errorLabel(error);
       if (label === undefined) return;
-      families.outboundHttpErrorsTotal.cell([["error", label]]).value++;
+      countEvent(families.outboundHttpErrorsTotal, [["error", label]]);
       log.info("Request failed", { "client.addr": formatSocketAddr(client), error: error.message });
     },
   });

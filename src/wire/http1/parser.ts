@@ -43,7 +43,10 @@ const START_LINE_BYTES = H1_TARGET_BYTES + 256;
 
 /** Settings that restore what upstream does where we ask for more; see DEV-2 and DEV-3. */
 export interface Http1Leniency {
-  /** DEV-2: a message with both Content-Length and Transfer-Encoding is taken as chunked, and closes the connection. */
+  /**
+   * DEV-2: a request with both Content-Length and Transfer-Encoding is taken as chunked, and closes the connection;
+   * `chunked` may be said twice.
+   */
   readonly bothLengths: boolean;
   /** DEV-3: several or malformed Host fields are passed on. */
   readonly anyHost: boolean;
@@ -68,14 +71,20 @@ abstract class HeadParser {
   /** Bytes of the head so far. */
   headBytes = 0;
 
-  readonly #lenient: boolean;
+  readonly #bothLengths: boolean;
+  readonly #chunkedAgain: boolean;
   #started = false;
   #lines = 0;
   #partial: Buffer | undefined = undefined;
   #partialLength = 0;
 
-  constructor(lenient: boolean) {
-    this.#lenient = lenient;
+  /**
+   * @param bothLengths takes a message with both length rules as chunked.
+   * @param chunkedAgain takes `chunked` that is said twice for once.
+   */
+  constructor(bothLengths: boolean, chunkedAgain: boolean) {
+    this.#bothLengths = bothLengths;
+    this.#chunkedAgain = chunkedAgain;
   }
 
   /** Whether a head has begun and is not complete. Empty lines before it do not count. */
@@ -221,7 +230,7 @@ abstract class HeadParser {
       case NameRole.contentLength:
         return this.#contentLength(field);
       case NameRole.transferEncoding:
-        this.codings = addCodings(this.codings, field.value, this.#lenient);
+        this.codings = addCodings(this.codings, field.value, this.#chunkedAgain);
         return undefined;
       case NameRole.connection:
         this.connection.add(field.value);
@@ -257,7 +266,7 @@ abstract class HeadParser {
   #finishFraming(): HeadProblem | undefined {
     if (this.codings === Codings.none) return undefined;
     if (this.contentLength !== NO_LENGTH) {
-      if (!this.#lenient || this.codings !== Codings.chunked) return BOTH_LENGTHS;
+      if (!this.#bothLengths || this.codings !== Codings.chunked) return BOTH_LENGTHS;
       this.ambiguous = true;
       this.contentLength = NO_LENGTH;
       this.fields = this.fields.filter(isNotLength);
@@ -283,7 +292,7 @@ export class RequestParser extends HeadParser {
   #hosts = 0;
 
   constructor(leniency: Http1Leniency = STRICT) {
-    super(leniency.bothLengths);
+    super(leniency.bothLengths, leniency.bothLengths);
     this.#anyHost = leniency.anyHost;
   }
 
@@ -346,7 +355,7 @@ export class ResponseParser extends HeadParser {
 
   constructor() {
     // A server that gives both is believed in the way that shows all of its bytes, and not used again (RS-01).
-    super(true);
+    super(true, false);
   }
 
   override reset(): void {

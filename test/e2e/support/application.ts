@@ -15,6 +15,8 @@ const server = createServer((request, response) => {
   seen++;
   const { localAddress, remoteAddress } = request.socket;
   response.setHeader("content-type", "application/json");
-  response.end(JSON.stringify({ marker, url: request.url, headers: request.headers, localAddress, remoteAddress }));
+  response.end(
+    JSON.stringify({ marker, url: request.url, headers: request.headers, localAddress, remoteAddress }),
+  );
 });
 server.listen({ host: "::", port: Number(port) }, () => process.stdout.write("listening\n"));

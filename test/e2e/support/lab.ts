@@ -85,7 +85,8 @@ export class Lab {
     chmodSync(this.dir, 0o755);
     // However the test ends. A signal ends a process without this event unless somebody handles it.
     process.once("exit", this.#onExit);
-    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => process.exit(1));
+    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
+      process.once(signal, () => process.exit(1));
   }
 
   namespace(role: string): Namespace {

@@ -20,13 +20,16 @@ const PROGRAMS = [
 
 /** Looks for everything the test needs; what is missing is named, with the package that brings it. */
 export function findRequirements(): Requirements {
-  if (process.platform !== "linux") return missing(`network namespaces need Linux, this is ${process.platform}`);
+  if (process.platform !== "linux")
+    return missing(`network namespaces need Linux, this is ${process.platform}`);
   if (process.getuid?.() !== 0) return missing("not root: making network namespaces needs it");
   const libc = loadLibc();
   if (libc.kind === "missing") return missing(`SO_ORIGINAL_DST cannot be read: ${libc.reason}`);
   const absent = PROGRAMS.filter(([program]) => !onPath(program));
   if (absent.length > 0) {
-    return missing(absent.map(([program, name]) => `no ${program} on this machine (package ${name})`).join(", "));
+    return missing(
+      absent.map(([program, name]) => `no ${program} on this machine (package ${name})`).join(", "),
+    );
   }
   const installed = (["nft", "legacy"] as const).filter((backend) =>
     programsOf(backend).every((program) => onPath(program)),

@@ -1,0 +1,35 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import * as fc from "fast-check";
+import { SendQueue } from "../../src/http/h2-send-queue.ts";
+import { bodyOf } from "../support/h2-exchange.ts";
+
+test("gives back what was put in, never more than asked for, whatever the pieces", () => {
+  const piece = fc.oneof(fc.integer({ min: 1, max: 50 }), fc.integer({ min: 1, max: 9000 }));
+  const step = fc.record({ push: fc.boolean(), size: piece });
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 60, size: "max" }), (steps) => {
+      const queue = new SendQueue();
+      const source = bodyOf(steps.reduce((sum, { push, size }) => sum + (push ? size : 0), 0));
+      let pushed = 0;
+      let taken = 0;
+      for (const { push, size } of steps) {
+        if (push) {
+          const range = Buffer.concat([Buffer.alloc(2), source.subarray(pushed, pushed + size)]);
+          queue.push(range, 2, 2 + size);
+          range.fill(0xdb);
+          pushed += size;
+        } else {
+          const target = Buffer.alloc(3 + size + 9000, 0x7e);
+          const got = queue.take(target, 3, size);
+          assert.equal(got, Math.min(size, pushed - taken));
+          assert.deepEqual(target.subarray(3, 3 + got), source.subarray(taken, taken + got));
+          assert.equal(target[3 + got], 0x7e);
+          taken += got;
+        }
+        assert.equal(queue.length, pushed - taken);
+      }
+    }),
+    { numRuns: 200 },
+  );
+});

@@ -1,0 +1,56 @@
+/** Content that never repeats, for transfers that are compared byte for byte with what was sent. */
+
+/** Content is made in blocks, which both sides make anew: nothing of a transfer is kept. A multiple of 4. */
+const BLOCK_BYTES = 64 * 1024;
+
+/** Block `index` of the content: each 4 bytes are the number of their place, mixed one to one (MurmurHash3, fmix32). */
+function writeBlock(words: Uint32Array, index: number): void {
+  const first = index * (BLOCK_BYTES / 4);
+  for (let i = 0; i < words.length; i++) {
+    let word = (first + i) | 0;
+    word = Math.imul(word ^ (word >>> 16), 0x85ebca6b);
+    word = Math.imul(word ^ (word >>> 13), 0xc2b2ae35);
+    words[i] = word ^ (word >>> 16);
+  }
+}
+
+/** The first `bytes` bytes of the content, in blocks that the caller may keep. */
+export function* content(bytes: number): Generator<Buffer> {
+  for (let at = 0; at < bytes; at += BLOCK_BYTES) {
+    const words = new Uint32Array(BLOCK_BYTES / 4);
+    writeBlock(words, at / BLOCK_BYTES);
+    yield Buffer.from(words.buffer, 0, Math.min(BLOCK_BYTES, bytes - at));
+  }
+}
+
+/** Compares what arrives, in pieces of any size, with the content. */
+export class ContentCheck {
+  /** Bytes that have arrived and were right. */
+  bytes = 0;
+  readonly #words = new Uint32Array(BLOCK_BYTES / 4);
+  readonly #block = Buffer.from(this.#words.buffer);
+  #blockIndex = -1;
+
+  /** @throws Error naming the place of the first byte that is not as it was sent. */
+  accept(piece: Buffer): void {
+    let at = 0;
+    while (at < piece.length) {
+      const index = Math.floor(this.bytes / BLOCK_BYTES);
+      if (index !== this.#blockIndex) {
+        writeBlock(this.#words, index);
+        this.#blockIndex = index;
+      }
+      const from = this.bytes % BLOCK_BYTES;
+      const count = Math.min(BLOCK_BYTES - from, piece.length - at);
+      if (this.#block.compare(piece, at, at + count, from, from + count) !== 0) this.#fail(piece, at, from);
+      this.bytes += count;
+      at += count;
+    }
+  }
+
+  #fail(piece: Buffer, at: number, from: number): never {
+    let i = 0;
+    while (piece[at + i] === this.#block[from + i]) i++;
+    throw new Error(`byte ${this.bytes + i}: found ${piece[at + i]}, sent was ${this.#block[from + i]}`);
+  }
+}
