@@ -6,12 +6,14 @@
  *
  * Source: linkerd2-proxy, linkerd/app/src/lib.rs.
  */
+import { getFips } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { AdminServer } from "./admin/admin-server.ts";
 import { formatAddr, isLoopbackAddr, type Addr } from "./addr/name-addr.ts";
 import { portRangesContain } from "./addr/port-ranges.ts";
 import { formatSocketAddr, type SocketAddr } from "./addr/socket-addr.ts";
+import { BUILD } from "./config/build-info.ts";
 import type { Config, ControlAddr, Http2ServerConfig, TransportConfig } from "./config/config.ts";
 import { runCertifyLoop } from "./control/certify.ts";
 import { ControlClient } from "./control/control-client.ts";
@@ -28,6 +30,7 @@ import { PolicyStore } from "./inbound/policy-store.ts";
 import { listenInbound } from "./inbound/stack.ts";
 import type { Logging } from "./log/create-log.ts";
 import { createFamilies, type Families } from "./metrics/families.ts";
+import { buildInfoLabels, tlsInfoLabels } from "./metrics/labels.ts";
 import { MetricRegistry } from "./metrics/metric-registry.ts";
 import { registerProcessMetrics } from "./metrics/process-metrics.ts";
 import { TargetCache, type OutboundContext } from "./outbound/context.ts";
@@ -36,11 +39,13 @@ import { RouteMetricsFactory } from "./outbound/http/route-metrics.ts";
 import { listenForward, listenOutbound } from "./outbound/stack.ts";
 import type { Target } from "./outbound/target.ts";
 import { defaultServerPolicy, opaqueServerPolicy } from "./policy/default-policies.ts";
+import { ConcurrencyLimit } from "./stack/concurrency-limit.ts";
 import { Drain } from "./stack/drain.ts";
 import { systemClock, wallMs } from "./time/clock.ts";
 import { CredentialsStore } from "./tls/credentials.ts";
 import { HandshakePacer } from "./tls/handshake-pacer.ts";
 import { Originator } from "./tls/originate.ts";
+import { TLS_INFO } from "./tls/parameters.ts";
 import { Terminator } from "./tls/terminate.ts";
 import { listen, type Listener } from "./transport/listen.ts";
 import { chooseOrigDst } from "./transport/orig-dst/choose.ts";
@@ -77,6 +82,8 @@ export async function startProxy(config: Config, dependencies: ProxyDependencies
   const registry = new MetricRegistry(clock, config.metrics.retainIdleMs);
   const families = createFamilies(registry);
   registerProcessMetrics(registry, clock);
+  families.proxyBuildInfo.cell(buildInfoLabels(BUILD)).value = 1;
+  families.rustlsInfo.cell(tlsInfoLabels(TLS_INFO.suites, TLS_INFO.groups, "openssl", getFips() === 1)).value = 1;
   const transportMetrics = new TransportMetrics(families);
   registry.beforeScrape(() => transportMetrics.refresh());
   const drain = new Drain();
@@ -135,6 +142,7 @@ export async function startProxy(config: Config, dependencies: ProxyDependencies
       maxIdleHttp1: config.inbound.maxIdleConnsPerEndpoint,
       http1IdleTimeoutMs: config.inbound.http1PoolIdleTimeoutMs,
       queueCapacity: config.inbound.httpQueueCapacity,
+      maxInFlight: config.inbound.maxInFlightRequests,
       failfastTimeoutMs: config.inbound.httpFailfastTimeoutMs,
       idleTimeoutMs: config.inbound.discoveryIdleTimeoutMs,
     },
@@ -316,6 +324,7 @@ function outboundContext(
       detectTimeoutMs: outbound.detectTimeoutMs,
     },
     routeMetrics: new RouteMetricsFactory(families, () => clock.nowMs()),
+    inFlight: new ConcurrencyLimit(outbound.maxInFlightRequests),
     backoff: outbound.connectBackoff,
     http2: http2Client(outbound),
     maxIdleHttp1: outbound.maxIdleConnsPerEndpoint,

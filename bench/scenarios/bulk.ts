@@ -51,7 +51,9 @@ export async function bulk(
               : await transfers.download(client.ports, count, rate);
           const name = `${protocol} ${direction}`;
           if (arrived !== count) {
-            throw new Error(`${name}: ${arrived} of ${count} bytes arrived; ${application.problems.join("; ")}`);
+            throw new Error(
+              `${name}: ${arrived} of ${count} bytes arrived; ${application.problems.join("; ")}`,
+            );
           }
           return count / ((performance.now() - startedAtMs) / 1000);
         };

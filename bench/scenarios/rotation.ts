@@ -1,5 +1,13 @@
 import { setTimeout as pause } from "node:timers/promises";
-import { GrpcEcho, grpcChannel, http1Get, http2Connect, http2Get, oneConnection, tcpCall } from "../../test/support/app/clients.ts";
+import {
+  GrpcEcho,
+  grpcChannel,
+  http1Get,
+  http2Connect,
+  http2Get,
+  oneConnection,
+  tcpCall,
+} from "../../test/support/app/clients.ts";
 import { metricSum } from "../../test/support/app/metrics.ts";
 import { Pair } from "../../test/support/app/pair.ts";
 
@@ -29,7 +37,11 @@ export interface RotationResult {
  * Keeps requests of every protocol going while certificates run out and are renewed. Connections made at the start live
  * through all of it; TCP connections are made anew all the time, each with a handshake under the newest certificates.
  */
-export async function rotation({ lifetimeSeconds, seconds, perSecond }: RotationOptions): Promise<RotationResult> {
+export async function rotation({
+  lifetimeSeconds,
+  seconds,
+  perSecond,
+}: RotationOptions): Promise<RotationResult> {
   const pair = await Pair.start({
     controlPlaneArgs: ["--identity-lifetime", `${lifetimeSeconds}s`],
     environment: { LINKERD2_PROXY_IDENTITY_MIN_REFRESH: "100ms" },
@@ -37,8 +49,10 @@ export async function rotation({ lifetimeSeconds, seconds, perSecond }: Rotation
   try {
     const { ports, sidecar } = pair.client;
     const admin = { outbound: sidecar.adminPort, inbound: pair.server.adminPort };
-    const renewalsOf = (port: number): Promise<number> => metricSum(port, "control_identity_cert_refreshes_total", 'result="ok"');
-    const expiryOf = (port: number): Promise<number> => metricSum(port, "control_identity_cert_expiration_timestamp_seconds");
+    const renewalsOf = (port: number): Promise<number> =>
+      metricSum(port, "control_identity_cert_refreshes_total", 'result="ok"');
+    const expiryOf = (port: number): Promise<number> =>
+      metricSum(port, "control_identity_cert_expiration_timestamp_seconds");
     const handshakes = (): Promise<number> =>
       metricSum(sidecar.adminPort, "outrigger_tls_handshakes_total", 'direction="outbound"');
     const agent = oneConnection();
@@ -46,7 +60,11 @@ export async function rotation({ lifetimeSeconds, seconds, perSecond }: Rotation
     const channel = grpcChannel(ports.grpc);
     const stream = new GrpcEcho(channel);
 
-    const before = { outbound: await renewalsOf(admin.outbound), inbound: await renewalsOf(admin.inbound), handshakes: await handshakes() };
+    const before = {
+      outbound: await renewalsOf(admin.outbound),
+      inbound: await renewalsOf(admin.inbound),
+      handshakes: await handshakes(),
+    };
     const firstExpiry = Math.max(await expiryOf(admin.outbound), await expiryOf(admin.inbound));
     const failures: string[] = [];
     const requests: Record<string, number> = {};

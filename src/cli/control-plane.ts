@@ -9,6 +9,7 @@ import { INBOUND_POLICIES } from "../control-plane/resources/inbound-policy-mode
 import { createLog } from "../log/create-log.ts";
 import type { Log } from "../log/log.ts";
 import { parsed, unparsed, type Parsed } from "../parsed.ts";
+import { EXIT_FAILURE, EXIT_OK, EXIT_USAGE } from "./exit-code.ts";
 
 export const CONTROL_PLANE_HELP = `Usage: outrigger control-plane --resources DIR [options]
 
@@ -40,9 +41,6 @@ Options:
   --help
 `;
 
-/** What the kernel's sysexits call a usage error. */
-const EXIT_BAD_CONFIGURATION = 64;
-
 /** What a command needs of the process. */
 export interface ControlPlaneIo {
   readonly out: (text: string) => void;
@@ -54,27 +52,28 @@ export interface ControlPlaneIo {
 /**
  * Runs the embedded control plane until it is asked to stop.
  *
- * @returns the exit code: 0, or 64 after naming every problem of flags or manifests.
+ * @returns the exit code: 0; 64 after naming every problem of flags or manifests; 1 if it cannot listen or keep its files.
  */
 export async function run(args: readonly string[], io: ControlPlaneIo = processIo()): Promise<number> {
   const options = parseControlPlaneArgs(args);
   if (options.kind === "help") {
     io.out(CONTROL_PLANE_HELP);
-    return 0;
+    return EXIT_OK;
   }
   if (options.kind === "bad") {
     for (const problem of options.problems) io.err(`outrigger control-plane: ${problem}\n`);
     io.err("Try 'outrigger control-plane --help'.\n");
-    return EXIT_BAD_CONFIGURATION;
+    return EXIT_USAGE;
   }
   const log = logOf(options, io);
   let controlPlane: EmbeddedControlPlane;
   try {
     controlPlane = await EmbeddedControlPlane.start({ ...options.options, log });
   } catch (error) {
-    const problems = error instanceof ManifestError ? error.problems : [messageOf(error)];
+    const wrong = error instanceof ManifestError;
+    const problems = wrong ? error.problems : [messageOf(error)];
     for (const problem of problems) io.err(`outrigger control-plane: ${problem}\n`);
-    return EXIT_BAD_CONFIGURATION;
+    return wrong ? EXIT_USAGE : EXIT_FAILURE;
   }
   if (options.options.tokensDir === undefined) {
     log.warn(
@@ -85,7 +84,7 @@ export async function run(args: readonly string[], io: ControlPlaneIo = processI
   log.info("Control plane ready", { addresses, names: controlPlane.serverNames.join(", ") });
   await io.stopped;
   await controlPlane.close();
-  return 0;
+  return EXIT_OK;
 }
 
 export type ControlPlaneArgs =

@@ -14,7 +14,7 @@ import { FrontListener } from "./serve/front-listener.ts";
 import { IdentityService } from "./serve/identity-service.ts";
 import { OpenStreams } from "./serve/open-streams.ts";
 import { addPolicyServices } from "./serve/policy-services.ts";
-import { writeWhole } from "./serve/private-file.ts";
+import { writeWhole } from "./ca/write-whole.ts";
 import { ServerCertificates } from "./serve/server-certificates.ts";
 import { TokenStore } from "./serve/token-store.ts";
 

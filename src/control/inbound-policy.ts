@@ -1,8 +1,9 @@
+import { invalidServerPolicy } from "../policy/invalid.ts";
 import { create } from "@bufbuild/protobuf";
 import type { ServerPolicy } from "../policy/server-policy.ts";
 import { InboundServerPolicies, PortSpecSchema, type Server } from "../proto/gen/inbound_pb.js";
 import { WatchCell, type Watch } from "../watch/watch.ts";
-import { invalidServerPolicy, serverPolicyFromProto } from "./convert/server-policy.ts";
+import { serverPolicyFromProto } from "./convert/server-policy.ts";
 import { machineOptions, type StreamContext } from "./stream-context.ts";
 import { isInvalidRequest } from "./stream.ts";
 import { runWatchStream } from "./watch-stream.ts";

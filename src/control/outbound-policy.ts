@@ -1,3 +1,4 @@
+import { invalidClientPolicy } from "../policy/invalid.ts";
 import { create } from "@bufbuild/protobuf";
 import { formatAddr, type Addr } from "../addr/name-addr.ts";
 import { ProxyError } from "../errors/proxy-error.ts";
@@ -5,7 +6,7 @@ import { assertNever } from "../parsed.ts";
 import type { ClientPolicy } from "../policy/client-policy.ts";
 import { OutboundPolicies, TrafficSpecSchema, type TrafficSpec } from "../proto/gen/outbound_pb.js";
 import type { OutboundPolicyLookup } from "./control-plane.ts";
-import { clientPolicyFromProto, invalidClientPolicy } from "./convert/client-policy.ts";
+import { clientPolicyFromProto } from "./convert/client-policy.ts";
 import { tcpAddressOf } from "./convert/net.ts";
 import { firstAnswer } from "./first-answer.ts";
 import { machineOptions, type StreamContext } from "./stream-context.ts";

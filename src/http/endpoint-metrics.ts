@@ -7,7 +7,7 @@ import { latencyLabels, responseLabels } from "../metrics/labels.ts";
 import type { Counter, Family, Histogram, Labels } from "../metrics/registry.ts";
 import { findField, headerName, type HeaderField } from "../wire/header-field.ts";
 import { h2CodeName } from "../wire/http2/error-code.ts";
-import type { HttpService, RequestHead, ResponseHead, ResponseSink, Sink } from "./message.ts";
+import type { RequestHead, ResponseHead, ResponseSink } from "./message.ts";
 import { ObservedExchange } from "./observed-exchange.ts";
 
 /**
@@ -98,21 +98,6 @@ export class EndpointMetrics {
     if (this.#closed) family.release(labels);
     else this.#held.push({ family, labels });
     return cell;
-  }
-}
-
-/** A service that counts what goes through `inner`. */
-export class EndpointMetricsService implements HttpService {
-  readonly #metrics: EndpointMetrics;
-  readonly #inner: HttpService;
-
-  constructor(metrics: EndpointMetrics, inner: HttpService) {
-    this.#metrics = metrics;
-    this.#inner = inner;
-  }
-
-  call(head: RequestHead, last: boolean, response: ResponseSink): Sink {
-    return new CountedExchange(this.#metrics, head, response).start(this.#inner, head, last);
   }
 }
 

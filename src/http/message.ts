@@ -87,7 +87,7 @@ export class ResponseHead {
   reason: string | undefined = undefined;
   /**
    * The proxy asks that the client's connection end gracefully after this response: `connection: close` on HTTP/1,
-   * GOAWAY on HTTP/2. Never set by what a server sent.
+   * GOAWAY on HTTP/2. Never set by what an application sent.
    */
   closeConnection = false;
 

@@ -99,7 +99,9 @@ class RescuedRequest implements Sink {
   }
 
   data(buffer: Buffer, start: number, end: number, last: boolean): void {
-    (this.#rescue.answered ? this.#discard : this.#request).data(buffer, start, end, last);
+    if (this.#rescue.answered) return this.#discard.data(buffer, start, end, last);
+    this.#rescue.uncredited += end - start;
+    this.#request.data(buffer, start, end, last);
   }
   trailers(fields: HeaderField[]): void {
     if (!this.#rescue.answered) this.#request.trailers(fields);
@@ -125,6 +127,8 @@ class RescueSink implements ResponseSink {
   #started = false;
   /** The response, or the end of it, came from here: the service below has failed and is out of the exchange. */
   answered = false;
+  /** Bytes of the request that the service below was given and has not given credit for. */
+  uncredited = 0;
 
   constructor(edge: Edge, version: HttpVersion, grpc: boolean, response: ResponseSink) {
     this.#edge = edge;
@@ -144,6 +148,8 @@ class RescueSink implements ResponseSink {
     this.#response.trailers(fields);
   }
   credit(bytes: number): void {
+    if (this.answered) return;
+    this.uncredited -= bytes;
     this.#response.credit(bytes);
   }
 
@@ -156,8 +162,9 @@ class RescueSink implements ResponseSink {
     const told = options.prefix === undefined ? error.message : `${options.prefix}: ${error.message}`;
     const message = rescue === UNEXPECTED ? UNEXPECTED_MESSAGE : told;
     this.answered = true;
-    if (this.#started) return this.#endBody(error, rescue.grpcStatus, message);
-    this.#response.head(this.#errorHead(error, rescue, message), true);
+    if (this.#started) this.#endBody(error, rescue.grpcStatus, message);
+    else this.#response.head(this.#errorHead(error, rescue, message), true);
+    if (this.uncredited > 0) this.#response.credit(this.uncredited);
   }
 
   /** A gRPC client expects a status even from a body that broke off; everyone else must see that it broke off. */

@@ -1,7 +1,7 @@
 import { formatSocketAddr, type SocketAddr } from "../addr/socket-addr.ts";
 import { ProxyError } from "../errors/proxy-error.ts";
 import { ReconnectingH2 } from "../http/client/reconnecting-h2.ts";
-import { EndpointMetrics, EndpointMetricsService } from "../http/endpoint-metrics.ts";
+import { EndpointMetrics } from "../http/endpoint-metrics.ts";
 import type { HttpService, RequestHead, ResponseSink, Sink } from "../http/message.ts";
 import { H1Pool } from "../http/pool.ts";
 import { QueuedService } from "../http/queued-service.ts";
@@ -9,11 +9,13 @@ import type { Log } from "../log/log.ts";
 import type { Families } from "../metrics/families.ts";
 import { INBOUND_DIALLED_LABELS, inboundEndpointLabels } from "../metrics/labels.ts";
 import { formatMeta, type Meta } from "../policy/meta.ts";
+import { ConcurrencyLimit } from "../stack/concurrency-limit.ts";
 import { IdleCache, type Handle } from "../stack/idle-cache.ts";
 import type { Clock } from "../time/clock.ts";
 import { connectTcp } from "../transport/connect.ts";
 import type { SocketTransport } from "../transport/socket-transport.ts";
 import type { TransportMetrics } from "../transport/transport-metrics.ts";
+import { ApplicationService } from "./application-service.ts";
 import { clientIdOf, type InboundConnection } from "./connection.ts";
 import type { ApplicationOptions, Applications } from "./context.ts";
 
@@ -44,6 +46,7 @@ export class ApplicationClients implements Applications {
   readonly #transportMetrics: TransportMetrics;
   readonly #options: ApplicationOptions;
   readonly #ownPort: () => number;
+  readonly #inFlight: ConcurrencyLimit;
   readonly #stacks: IdleCache<string, ApplicationStack>;
 
   /** @param ownPort of the inbound listener: dialling it would be a loop. */
@@ -65,6 +68,7 @@ export class ApplicationClients implements Applications {
     this.#transportMetrics = base.transportMetrics;
     this.#options = options;
     this.#ownPort = ownPort;
+    this.#inFlight = new ConcurrencyLimit(options.maxInFlight);
     this.#stacks = new IdleCache({
       clock: base.clock,
       idleTimeoutMs: options.idleTimeoutMs,
@@ -111,7 +115,7 @@ export class ApplicationClients implements Applications {
     });
     const metrics = new EndpointMetrics(this.#families, labels, () => this.#clock.nowMs());
     const client = target.version === 1 ? this.#http1(connection.target) : this.#http2(connection.target);
-    return new ApplicationStack(new EndpointMetricsService(metrics, client.service), () => {
+    return new ApplicationStack(new ApplicationService(metrics, this.#inFlight, client.service), () => {
       client.close();
       metrics.close();
     });

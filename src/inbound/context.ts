@@ -59,6 +59,8 @@ export interface ApplicationOptions {
   readonly maxIdleHttp1: number;
   readonly http1IdleTimeoutMs: number;
   readonly queueCapacity: number;
+  /** Requests that may wait for response headers, all applications together (LIM-23). */
+  readonly maxInFlight: number;
   readonly failfastTimeoutMs: number;
   readonly idleTimeoutMs: number;
 }

@@ -1,4 +1,4 @@
-import type { ProxyError } from "../errors/proxy-error.ts";
+import { ProxyError } from "../errors/proxy-error.ts";
 import { errorFromNode } from "../errors/from-node.ts";
 import {
   ResponseHead,
@@ -127,9 +127,10 @@ class Tunnel implements Sink, ByteHandler {
   }
 
   onClose(error: ProxyError | undefined): void {
+    // Also after the server's end: the client may still be sending, and nobody takes it any more.
     if (!this.#finish()) return;
-    if (!this.#serverEnded)
-      this.#response.reset(error ?? errorFromNode(new Error("closed by the server"), "tunnel"));
+    const closed = new ProxyError("upstream_closed", "the server closed the tunnel", { side: "upstream" });
+    this.#response.reset(error ?? closed);
   }
 
   #flushHeld(): void {

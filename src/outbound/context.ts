@@ -40,7 +40,13 @@ export class TargetCache {
   }
 
   acquire(target: Target): Handle<TargetStack> {
-    return this.#stacks.acquire(formatTarget(target), () => new TargetStack(target, this.#context));
+    const key = formatTarget(target);
+    return this.#stacks.acquire(key, () => {
+      const stack = new TargetStack(target, this.#context);
+      // A target that could not be found is asked for again by the next who wants it.
+      stack.discovered.catch(() => this.#stacks.drop(key, stack));
+      return stack;
+    });
   }
 
   close(): void {

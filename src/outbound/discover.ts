@@ -81,7 +81,7 @@ function synthesize(
     );
   }
   const unknown = new ProxyError(
-    "unexpected",
+    "fail_dispatcher",
     `${formatTarget(target)}: the control plane does not know this name`,
   );
   if (profile === undefined) throw unknown;

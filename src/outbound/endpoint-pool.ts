@@ -65,7 +65,9 @@ export class EndpointPool<E extends PooledEndpoint> {
     for (const [key, endpoint] of changed) {
       const slot = this.#slots.get(key);
       if (slot === undefined) continue;
-      slot.successor?.close();
+      const { successor } = slot;
+      slot.successor = undefined;
+      successor?.close();
       slot.successor = this.#makeFor(key, endpoint);
       this.#refresh(key);
     }

@@ -79,7 +79,10 @@ class ExplicitService implements HttpService {
           : stack.http(head.version === 20 ? 2 : 1, discovered);
         pending.start(service);
       },
-      (thrown: unknown) => pending.fail(errorFromNode(thrown, formatTarget(target.value))),
+      (thrown: unknown) => {
+        this.#forget(target.value, stack);
+        pending.fail(errorFromNode(thrown, formatTarget(target.value)));
+      },
     );
     return pending;
   }
@@ -87,6 +90,15 @@ class ExplicitService implements HttpService {
   close(): void {
     for (const held of this.#targets.values()) held.release();
     this.#targets.clear();
+  }
+
+  /** The next request for that target asks the control plane anew. */
+  #forget(target: Target, stack: TargetStack): void {
+    const key = formatTarget(target);
+    const held = this.#targets.get(key);
+    if (held?.value !== stack) return;
+    this.#targets.delete(key);
+    held.release();
   }
 
   #stack(target: Target): TargetStack {

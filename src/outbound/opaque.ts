@@ -2,13 +2,22 @@ import { Distributor } from "../balance/distribution.ts";
 import type { ControlPlane } from "../control/control-plane.ts";
 import { ProxyError } from "../errors/proxy-error.ts";
 import { authorityText } from "../metrics/labels.ts";
-import type { Backend, ClientPolicy, OpaqueClientRoute, RouteBackend } from "../policy/client-policy.ts";
+import type {
+  Backend,
+  ClientPolicy,
+  Distribution,
+  OpaqueClientRoute,
+  OpaqueFilter,
+  RouteBackend,
+} from "../policy/client-policy.ts";
+import type { Filter } from "../policy/filter.ts";
 import { formatMeta } from "../policy/meta.ts";
 import { DEFAULT_LOAD } from "../policy/synthesize.ts";
 import { DispatchQueue } from "../stack/dispatch-queue.ts";
 import type { Clock } from "../time/clock.ts";
 import type { SocketTransport } from "../transport/socket-transport.ts";
 import type { Watch } from "../watch/watch.ts";
+import { BackendCache, backendsOf } from "./backend-cache.ts";
 import type { Dialer } from "./dial.ts";
 import { EndpointPool } from "./endpoint-pool.ts";
 import { refusal } from "../http/queued-service.ts";
@@ -30,13 +39,13 @@ export interface OpaqueContext {
  */
 export class OpaqueStack {
   readonly #context: OpaqueContext;
-  readonly #policy: Watch<ClientPolicy>;
+  readonly #backends: BackendCache<TcpBackend>;
   readonly #stop = new AbortController();
   #route: BuiltRoute;
 
   constructor(policy: Watch<ClientPolicy>, context: OpaqueContext) {
     this.#context = context;
-    this.#policy = policy;
+    this.#backends = new BackendCache((backend) => this.#backend(backend));
     this.#route = this.#build(routeOf(policy.value));
     policy.subscribe(this.#stop.signal, (value) => this.#replace(value));
   }
@@ -46,49 +55,50 @@ export class OpaqueStack {
    *
    * @throws ProxyError why there is none: the caller can only close the application's connection.
    */
-  connect(signal: AbortSignal): Promise<SocketTransport> {
+  async connect(signal: AbortSignal): Promise<SocketTransport> {
     const { route, distributor } = this.#route;
-    const [filter] = route?.filters ?? [];
-    if (route === undefined) return Promise.reject(new ProxyError("route_not_found", "no route"));
-    if (filter !== undefined) {
-      const message = filter.kind === "forbidden" ? "forbidden by policy" : filter.message;
-      return Promise.reject(
-        new ProxyError(filter.kind === "forbidden" ? "unauthorized" : "invalid_policy", message),
-      );
-    }
-    const backend = distributor.pick((b) => b.available, this.#context.random);
-    if (backend === undefined) return Promise.reject(new ProxyError("loadshed", "service unavailable"));
-    return backend.connect(signal);
+    if (route === undefined) throw new ProxyError("route_not_found", "no route");
+    refuseByFilter(route.filters);
+    const arm = distributor.pick(isAvailable, this.#context.random);
+    if (arm === undefined) throw new ProxyError("loadshed", "service unavailable");
+    refuseByFilter(arm.filters);
+    return arm.backend.connect(signal);
   }
 
   close(): void {
     this.#stop.abort();
-    this.#route.close();
+    this.#backends.retain([]);
   }
 
-  /** Connections under way keep their server; a policy that is no longer about TCP is for connections to come. */
+  /**
+   * Connections under way keep their server; backends that the new policy names unchanged keep those who wait for them.
+   * A policy that is no longer about TCP is for connections to come.
+   */
   #replace(policy: ClientPolicy): void {
     const { kind } = policy.protocol;
     if (kind !== "detect" && kind !== "opaque") return;
-    const previous = this.#route;
-    this.#route = this.#build(routeOf(policy));
-    previous.close();
+    const route = routeOf(policy);
+    this.#route = this.#build(route);
+    this.#backends.retain(route === undefined ? [] : backendsOf(route.distribution));
   }
 
   #build(route: OpaqueClientRoute | undefined): BuiltRoute {
-    const distribution = route?.distribution ?? { kind: "empty" };
-    const backends = distribution.kind === "empty" ? [] : distribution.backends;
-    const weights =
-      distribution.kind === "random_available" ? distribution.backends.map((b) => b.weight) : [];
-    const built = backends.map((b: RouteBackend) => this.#backend(b.backend));
-    return {
-      route,
-      distributor: new Distributor(
-        distribution.kind === "random_available" ? "random_available" : "first_available",
-        built.map((item, i) => ({ item, weight: weights[i] ?? 1 })),
-      ),
-      close: () => built.forEach((b) => b.close()),
-    };
+    const distribution = route?.distribution ?? EMPTY;
+    const arm = ({ backend, filters }: RouteBackend): Arm => ({ backend: this.#backends.get(backend), filters });
+    switch (distribution.kind) {
+      case "empty":
+        return { route, distributor: new Distributor<Arm>("first_available", []) };
+      case "first_available": {
+        const arms = distribution.backends.map((b) => ({ item: arm(b), weight: 1 }));
+        return { route, distributor: new Distributor("first_available", arms) };
+      }
+      case "random_available": {
+        const arms = distribution.backends.map((b) => ({ item: arm(b), weight: b.weight }));
+        return { route, distributor: new Distributor("random_available", arms) };
+      }
+      default:
+        return distribution satisfies never;
+    }
   }
 
   #backend(backend: Backend): TcpBackend {
@@ -113,14 +123,32 @@ export class OpaqueStack {
 
 interface BuiltRoute {
   readonly route: OpaqueClientRoute | undefined;
-  readonly distributor: Distributor<TcpBackend>;
-  readonly close: () => void;
+  readonly distributor: Distributor<Arm>;
+}
+
+interface Arm {
+  readonly backend: TcpBackend;
+  readonly filters: readonly Filter[];
 }
 
 interface TcpBackend {
   readonly available: boolean;
   connect(signal: AbortSignal): Promise<SocketTransport>;
   close(): void;
+}
+
+const EMPTY: Distribution = { kind: "empty" };
+
+function isAvailable({ backend }: Arm): boolean {
+  return backend.available;
+}
+
+/** There is nothing in bytes that a filter could change: every filter refuses, and the first one says why. */
+function refuseByFilter(filters: readonly (OpaqueFilter | Filter)[]): void {
+  const [filter] = filters;
+  if (filter === undefined) return;
+  if (filter.kind === "forbidden") throw new ProxyError("unauthorized", "forbidden by policy");
+  throw new ProxyError("invalid_policy", "message" in filter ? filter.message : `filter ${filter.kind}`);
 }
 
 function routeOf({ protocol }: ClientPolicy): OpaqueClientRoute | undefined {
@@ -184,6 +212,8 @@ class TcpBalancer implements TcpBackend {
 
   #endpoint(signal: AbortSignal): Promise<TcpEndpoint> {
     return new Promise((resolve, reject) => {
+      const gaveUp = (): void => reject(new ProxyError("canceled", "the application gave up"));
+      if (signal.aborted) return gaveUp();
       const place = this.#queue.submit({
         dispatch: () => {
           const endpoint = this.#pool.pick(this.#clock.nowMs());
@@ -196,7 +226,7 @@ class TcpBalancer implements TcpBackend {
         "abort",
         () => {
           place?.cancel();
-          reject(new ProxyError("canceled", "the application gave up"));
+          gaveUp();
         },
         { once: true },
       );

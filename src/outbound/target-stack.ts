@@ -4,8 +4,10 @@ import type { Backend } from "../policy/client-policy.ts";
 import { formatMeta } from "../policy/meta.ts";
 import { authorityText } from "../metrics/labels.ts";
 import { DEFAULT_LOAD } from "../policy/synthesize.ts";
+import type { ConcurrencyLimit } from "../stack/concurrency-limit.ts";
 import { discover, type Discovered, type DiscoverOptions } from "./discover.ts";
-import { BackendCache, type HttpBackend } from "./http/backend-cache.ts";
+import { BackendCache } from "./backend-cache.ts";
+import type { HttpBackend } from "./http/backend.ts";
 import { HttpBalancer } from "./http/balancer.ts";
 import { EndpointStack, type EndpointContext } from "./http/endpoint.ts";
 import { FailBackend } from "./http/fail-backend.ts";
@@ -18,6 +20,7 @@ export interface TargetContext extends EndpointContext {
   readonly control: ControlPlane;
   readonly discovery: DiscoverOptions;
   readonly routeMetrics: RouteMetricsFactory;
+  readonly inFlight: ConcurrencyLimit;
   readonly httpQueueCapacity: number;
   readonly httpFailfastTimeoutMs: number;
   readonly tcpQueueCapacity: number;
@@ -75,10 +78,11 @@ export class TargetStack {
 
   #buildHttp(version: 1 | 2, policy: Discovered["policy"]): HttpService {
     const backends = new BackendCache((backend) => this.#backend(version, backend));
-    const { routeMetrics: metrics, random } = this.#context;
+    const { routeMetrics: metrics, random, inFlight } = this.#context;
     const logical = new LogicalService(version, formatTarget(this.target), policy, backends, {
       metrics,
       random,
+      inFlight,
     });
     this.#closers.push(() => logical.close());
     return logical;

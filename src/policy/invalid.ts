@@ -16,7 +16,7 @@ export function invalidServerPolicy(detectTimeoutMs: number): ServerPolicy {
   const route = {
     meta: INVALID_POLICY_META,
     hosts: [],
-    rules: [{ matches: [], filters: [internalError("invalid server policy")] }],
+    rules: [{ matches: [], filters: [internalError("invalid server policy configuration")] }],
     authorizations: [],
   };
   return {
@@ -32,7 +32,7 @@ export function invalidServerPolicy(detectTimeoutMs: number): ServerPolicy {
  * Source: linkerd2-proxy, linkerd/proxy/client-policy/src/lib.rs (ClientPolicy::invalid).
  */
 export function invalidClientPolicy(detectTimeoutMs: number): ClientPolicy {
-  const message = "invalid client policy";
+  const message = "invalid client policy configuration";
   const routes: HttpClientRoutes = {
     routes: [
       {

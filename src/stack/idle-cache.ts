@@ -65,6 +65,14 @@ export class IdleCache<K extends {}, V> {
     return this.#entries.get(key)?.value;
   }
 
+  /** Drops a value although it may be held, so that the next asker gets a new one. Does nothing if another is there. */
+  drop(key: K, value: V): void {
+    const entry = this.#entries.get(key);
+    if (entry === undefined || entry.value !== value) return;
+    this.#idle.delete(key);
+    this.#drop(key, entry);
+  }
+
   /** Drops every value, held or not; holders keep what they have. */
   clear(): void {
     for (const [key, entry] of this.#entries) this.#drop(key, entry);

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { once } from "node:events";
+import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
@@ -77,6 +79,19 @@ test("exits with 64 where the folder does not exist", async () => {
   const { code, err } = await runUntilReady(["--resources", "/nonexistent/manifests"]);
   assert.equal(code, 64);
   assert.match(err, /\/nonexistent\/manifests/);
+});
+
+test("exits with 1 where the address is taken", async (t) => {
+  const dir = await folder(t, SERVICE);
+  const holder = createServer();
+  holder.listen(0, "127.0.0.1");
+  await once(holder, "listening");
+  t.after(() => holder.close());
+  // A TCP server that listens has an address with a port.
+  const { port } = holder.address() as AddressInfo;
+  const { code, err } = await runUntilReady(["--resources", dir, "--listen", `127.0.0.1:${port}`]);
+  assert.equal(code, 1);
+  assert.match(err, new RegExp(`cannot listen on 127\\.0\\.0\\.1:${port}: .*EADDRINUSE`));
 });
 
 test("runs until it is asked to stop, and writes the trust anchors", async (t) => {

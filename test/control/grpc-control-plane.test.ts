@@ -5,7 +5,7 @@ import { status } from "@grpc/grpc-js";
 import { parseAddr, type Addr } from "../../src/addr/name-addr.ts";
 import { ControlClient } from "../../src/control/control-client.ts";
 import { GrpcControlPlane } from "../../src/control/grpc-control-plane.ts";
-import { invalidServerPolicy } from "../../src/control/convert/server-policy.ts";
+import { invalidServerPolicy } from "../../src/policy/invalid.ts";
 import { NO_LIMITS, type ReceiveLimits } from "../../src/control/receive-limits.ts";
 import type { StreamContext } from "../../src/control/stream-context.ts";
 import type { EndpointUpdate } from "../../src/policy/endpoint.ts";

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { closeSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface, type Interface } from "node:readline";
+import { pathToFileURL } from "node:url";
 import { systemClock } from "../../time/clock.ts";
 
 export interface ProcessOptions {
@@ -11,9 +12,15 @@ export interface ProcessOptions {
   /** A TypeScript file, and what follows it on the command line. */
   readonly args: readonly string[];
   readonly environment?: Readonly<Record<string, string>>;
-  /** "lines": standard input and output are ours; "log": output goes to the log file. */
+  /**
+   * "lines": standard input and output are ours, and the program ends when its input does. "log": output goes to the log
+   * file, and the program, which knows nothing of us, is made to end so.
+   */
   readonly talk: "lines" | "log";
 }
+
+/** `--import` takes URLs. */
+const END_WITH_DEMO = pathToFileURL(join(import.meta.dirname, "end-with-demo.ts")).href;
 
 /** How long a process may take to end after SIGTERM. Its work here is done in milliseconds. */
 const STOP_TIMEOUT_MS = 3_000;
@@ -34,9 +41,9 @@ export class DemoProcess {
     this.name = name;
     this.logFile = join(logDirectory, `${name}.log`);
     const log = openSync(this.logFile, "a", 0o600);
-    const [input, output] = talk === "lines" ? (["pipe", "pipe"] as const) : (["ignore", log] as const);
-    this.#child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", ...args], {
-      stdio: [input, output, log],
+    const preload = talk === "lines" ? [] : ["--import", END_WITH_DEMO];
+    this.#child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", ...preload, ...args], {
+      stdio: ["pipe", talk === "lines" ? "pipe" : log, log],
       // Variables of a mesh that this machine may be part of do not belong here.
       env: { ...onlyPath(), ...environment },
       // In a process group of its own: Ctrl-C reaches the demo alone, which then ends its processes in good order.

@@ -1,16 +1,20 @@
 import { createPrivateKey, X509Certificate, type KeyObject } from "node:crypto";
-import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { errnoOf } from "../../errors/from-node.ts";
 import { unparsed, type Parsed } from "../../parsed.ts";
 import { Authority } from "./authority.ts";
 import { createAuthorityMaterial, type AuthorityMaterial } from "./create-authority.ts";
 import { certificatePem } from "./pem.ts";
+import { writeWhole } from "./write-whole.ts";
 
 /** Names as in the Secret that holds the issuer of an installation. */
 const ROOT_FILE = "ca.crt";
 const ISSUER_FILE = "issuer.crt";
 const KEY_FILE = "issuer.key";
+
+/** Readable by the owner alone. */
+const PRIVATE_MODE = 0o600;
 
 /**
  * The authority kept in `directory`; if the directory holds none, makes one and keeps it there.
@@ -61,17 +65,9 @@ async function save(directory: string, material: AuthorityMaterial): Promise<voi
   await mkdir(directory, { recursive: true, mode: 0o700 });
   const keyPem = material.issuerKey.export({ type: "pkcs8", format: "pem" });
   // The key first: a run that is cut short leaves an incomplete directory, which the next one reports.
-  await writePrivately(join(directory, KEY_FILE), keyPem);
-  await writePrivately(join(directory, ISSUER_FILE), certificatePem(material.issuer));
-  await writePrivately(join(directory, ROOT_FILE), certificatePem(material.root));
-}
-
-/** Written beside and renamed, so that no reader meets half a file; never readable by others, not even for a moment. */
-async function writePrivately(path: string, text: string): Promise<void> {
-  const temporary = `${path}.new`;
-  await rm(temporary, { force: true });
-  await writeFile(temporary, text, { mode: 0o600, flag: "wx" });
-  await rename(temporary, path);
+  await writeWhole(join(directory, KEY_FILE), keyPem, PRIVATE_MODE);
+  await writeWhole(join(directory, ISSUER_FILE), certificatePem(material.issuer), PRIVATE_MODE);
+  await writeWhole(join(directory, ROOT_FILE), certificatePem(material.root), PRIVATE_MODE);
 }
 
 async function readIfPresent(path: string): Promise<string | undefined> {

@@ -50,8 +50,7 @@ export class FolderWatcher {
 
   /** Reads the folder once. @throws ManifestError with every problem, if there is no good state to begin with. */
   static async start(folder: string, clock: Clock, log: Log): Promise<FolderWatcher> {
-    const fingerprint = await fingerprintOf(folder);
-    const contents = await readFolder(folder);
+    const { contents, fingerprint } = await firstRead(folder);
     const state = readResources(contents, folder);
     if (!state.ok) throw new ManifestError(state.problems.map(formatProblem));
     for (const warning of state.warnings) log.warn(formatProblem(warning));
@@ -115,9 +114,7 @@ export class FolderWatcher {
       contents = await readFolder(this.#folder);
       this.#fingerprint = fingerprint;
     } catch (error) {
-      return this.#fail([
-        `cannot read ${this.#folder}: ${error instanceof Error ? error.message : String(error)}`,
-      ]);
+      return this.#fail([unreadable(this.#folder, error)]);
     }
     if (this.#closed || sameText(contents, this.#seen)) return;
     this.#seen = contents;
@@ -148,6 +145,19 @@ export class ManifestError extends Error {
     this.name = "ManifestError";
     this.problems = problems;
   }
+}
+
+async function firstRead(folder: string): Promise<FolderRead> {
+  try {
+    const fingerprint = await fingerprintOf(folder);
+    return { fingerprint, contents: await readFolder(folder) };
+  } catch (error) {
+    throw new ManifestError([unreadable(folder, error)]);
+  }
+}
+
+function unreadable(folder: string, error: unknown): string {
+  return `cannot read ${folder}: ${error instanceof Error ? error.message : String(error)}`;
 }
 
 interface FolderRead {

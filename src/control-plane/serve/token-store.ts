@@ -2,7 +2,7 @@ import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
 import { mkdir, open, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { errnoOf } from "../../errors/from-node.ts";
-import { writeWhole } from "./private-file.ts";
+import { writeWhole } from "../ca/write-whole.ts";
 
 /** Bytes of chance in a token. */
 const TOKEN_BYTES = 32;

@@ -1,27 +1,11 @@
 import { parseCidr } from "../../addr/cidr.ts";
 import { parseId } from "../../identity/id.ts";
 import { assertNever } from "../../parsed.ts";
-import { metaDefault } from "../../policy/meta.ts";
 import type { Authentication, Authorization, Network } from "../../policy/server-policy.ts";
 import type * as proto from "../../proto/gen/inbound_pb.js";
 import { each, invalid, optional, required, field } from "./field.ts";
 import { metaFromLabels, metaFromProto } from "./meta.ts";
 import { cidrFromProto } from "./net.ts";
-
-/**
- * Follows the authorizations of every server that the control plane describes: the pod may always talk to itself.
- *
- * Source: linkerd2-proxy, linkerd/proxy/server-policy/src/authz.rs.
- */
-export const LOCALHOST_AUTHORIZATION: Authorization = {
-  meta: metaDefault("localhost"),
-  networks: ["127.0.0.1/32", "::1/128"].map((text) => {
-    const net = parseCidr(text);
-    if (!net.ok) throw new Error(net.problem);
-    return { net: net.value, except: [] };
-  }),
-  authentication: { kind: "unauthenticated" },
-};
 
 /** An authorization. One that lacks networks or authentication is a problem: it must not become "everybody". */
 export function authorizationFromProto(authz: proto.Authz): Authorization {

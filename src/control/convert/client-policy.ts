@@ -6,7 +6,6 @@ import type {
   HttpClientRoutes,
   OpaqueClientRoute,
 } from "../../policy/client-policy.ts";
-import { metaDefault } from "../../policy/meta.ts";
 import type * as proto from "../../proto/gen/outbound_pb.js";
 import { grpcClientRouteFromProto, httpClientRouteFromProto } from "./client-route.ts";
 import { opaqueRouteFromProto, tlsRouteFromProto } from "./connection-route.ts";
@@ -30,40 +29,6 @@ export function clientPolicyFromProto(
     parent: required("metadata", policy.metadata, (m) => metaFromProto(m, "given")),
     protocol: required("protocol", policy.protocol, (p) => protocolFromProto(p, detectTimeoutMs)),
   }));
-}
-
-/** What is in force after a message that cannot be understood: every request fails with 500, every TCP connection is closed. */
-export function invalidClientPolicy(detectTimeoutMs: number): ClientPolicy {
-  const meta = metaDefault("invalid");
-  const message = "invalid client policy configuration";
-  const http: HttpClientRoutes = {
-    failureAccrual: undefined,
-    routes: [
-      {
-        meta,
-        hosts: [],
-        rules: [
-          {
-            matches: [{ path: undefined, headers: [], query: [], method: undefined }],
-            filters: [{ kind: "internal_error", message }],
-            distribution: { kind: "empty" },
-            timeouts: { requestMs: undefined, responseMs: undefined, idleMs: undefined },
-            retry: undefined,
-            allowL5dRequestHeaders: false,
-          },
-        ],
-      },
-    ],
-  };
-  const opaque: OpaqueClientRoute = {
-    meta,
-    filters: [{ kind: "internal_error", message }],
-    distribution: { kind: "empty" },
-  };
-  return {
-    parent: meta,
-    protocol: { kind: "detect", timeoutMs: detectTimeoutMs, http1: http, http2: http, opaque },
-  };
 }
 
 function protocolFromProto({ kind }: proto.ProxyProtocol, detectTimeoutMs: number): ClientProtocol {

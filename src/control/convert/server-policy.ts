@@ -10,7 +10,8 @@ import type {
   ServerProtocol,
 } from "../../policy/server-policy.ts";
 import type * as proto from "../../proto/gen/inbound_pb.js";
-import { LOCALHOST_AUTHORIZATION, authorizationFromProto } from "./authorization.ts";
+import { LOCALHOST_AUTHORIZATION } from "../../policy/default-policies.ts";
+import { authorizationFromProto } from "./authorization.ts";
 import { millisFromProto } from "./duration.ts";
 import { convert, each, field, invalid, optional, required } from "./field.ts";
 import {
@@ -48,28 +49,6 @@ export function serverPolicyFromProto(
     const protocol = required("protocol", server.protocol, (p) => protocolFromProto(p, authorizations));
     return { meta, protocol, authorizations };
   });
-}
-
-/**
- * What is in force after a message that cannot be understood: the port is guarded by nobody's permission, not even the
- * pod's own. TCP is refused, HTTP gets 403; were a request admitted, the filter would fail it with 500.
- *
- * @param detectTimeoutMs the proxy's own, since the message gave none that could be trusted.
- */
-export function invalidServerPolicy(detectTimeoutMs: number): ServerPolicy {
-  const meta = metaDefault("invalid");
-  const filter: Filter = { kind: "internal_error", message: "invalid server policy configuration" };
-  const route: HttpServerRoute = {
-    meta,
-    hosts: [],
-    authorizations: [],
-    rules: [{ matches: [EVERY_HTTP_REQUEST], filters: [filter] }],
-  };
-  return {
-    meta,
-    protocol: { kind: "detect", timeoutMs: detectTimeoutMs, routes: [route], rateLimit: undefined },
-    authorizations: [],
-  };
 }
 
 type Authorizations = readonly Authorization[];

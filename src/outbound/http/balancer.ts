@@ -11,7 +11,7 @@ import { QueuedService } from "../../http/queued-service.ts";
 import type { EndpointUpdate } from "../../policy/endpoint.ts";
 import type { Clock } from "../../time/clock.ts";
 import { EndpointPool, type PooledEndpoint } from "../endpoint-pool.ts";
-import type { HttpBackend } from "./backend-cache.ts";
+import type { HttpBackend } from "./backend.ts";
 
 /** An endpoint that takes HTTP requests. */
 export interface HttpEndpoint extends PooledEndpoint, HttpService {}

@@ -1,11 +1,9 @@
 import { formatSocketAddr } from "../../addr/socket-addr.ts";
 import { PeakEwma } from "../../balance/peak-ewma.ts";
-import type { ProxyError } from "../../errors/proxy-error.ts";
-import { L5D_PROXY_CONNECTION, L5D_PROXY_ERROR, L5D_REQUIRE_ID } from "../../headers.ts";
 import { ReconnectingH2 } from "../../http/client/reconnecting-h2.ts";
 import { CountedExchange, EndpointMetrics } from "../../http/endpoint-metrics.ts";
 import type { H2Options } from "../../http/h2-options.ts";
-import type { HttpService, RequestHead, ResponseHead, ResponseSink, Sink } from "../../http/message.ts";
+import type { HttpService, RequestHead, ResponseSink, Sink } from "../../http/message.ts";
 import { OrigProtoUpgrade } from "../../http/orig-proto.ts";
 import { H1Pool } from "../../http/pool.ts";
 import { RescueService } from "../../http/respond.ts";
@@ -16,10 +14,10 @@ import type { LoadParams } from "../../policy/client-policy.ts";
 import type { Endpoint } from "../../policy/endpoint.ts";
 import type { BackoffParams } from "../../time/backoff.ts";
 import type { Clock } from "../../time/clock.ts";
-import { headerName, removeFields, type HeaderField } from "../../wire/header-field.ts";
 import type { Dialer } from "../dial.ts";
 import { CLIENT_RESCUE, ORIG_PROTO_RESCUE } from "../rescue.ts";
 import type { HttpEndpoint } from "./balancer.ts";
+import { ProxyHeaders } from "./proxy-headers.ts";
 
 export interface EndpointContext {
   readonly clock: Clock;
@@ -100,7 +98,13 @@ export class EndpointStack implements HttpEndpoint {
           })
         : undefined;
     const client = clientFor(this.#h2, this.#http1);
-    this.#service = new RescueService(new ProxyHeaders(client, `endpoint ${name}`), {
+    const headers = new ProxyHeaders(client, {
+      name: `endpoint ${name}`,
+      tls: at.tls,
+      authorityOverride: local ? undefined : endpoint.metadata.authorityOverride,
+      followsClose: authority === undefined && at.tls.kind === "established",
+    });
+    this.#service = new RescueService(headers, {
       table: version === 1 && overHttp2 ? ORIG_PROTO_RESCUE : CLIENT_RESCUE,
       outermost: false,
       informationalHeaders: context.informationalHeaders,
@@ -181,51 +185,3 @@ class BalancedExchange extends CountedExchange {
     this.#load.end(this.#sentAtMs, this.#clock.nowMs(), undefined);
   }
 }
-
-/** Keeps headers that proxies tell each other from the application, and names the endpoint in what goes wrong. */
-class ProxyHeaders implements HttpService {
-  readonly #inner: HttpService;
-  readonly #name: string;
-
-  constructor(inner: HttpService, name: string) {
-    this.#inner = inner;
-    this.#name = name;
-  }
-
-  call(head: RequestHead, last: boolean, response: ResponseSink): Sink {
-    removeFields(head.fields, REQUIRE_ID);
-    return this.#inner.call(head, last, new ProxyHeadersSink(this.#name, response));
-  }
-}
-
-class ProxyHeadersSink implements ResponseSink {
-  readonly #name: string;
-  readonly #response: ResponseSink;
-
-  constructor(name: string, response: ResponseSink) {
-    this.#name = name;
-    this.#response = response;
-  }
-
-  head(head: ResponseHead, last: boolean): void {
-    removeFields(head.fields, PROXY_ERROR);
-    removeFields(head.fields, PROXY_CONNECTION);
-    this.#response.head(head, last);
-  }
-  data(buffer: Buffer, start: number, end: number, last: boolean): void {
-    this.#response.data(buffer, start, end, last);
-  }
-  trailers(fields: HeaderField[]): void {
-    this.#response.trailers(fields);
-  }
-  reset(error: ProxyError): void {
-    this.#response.reset(error.within(this.#name));
-  }
-  credit(bytes: number): void {
-    this.#response.credit(bytes);
-  }
-}
-
-const REQUIRE_ID = headerName(L5D_REQUIRE_ID);
-const PROXY_ERROR = headerName(L5D_PROXY_ERROR);
-const PROXY_CONNECTION = headerName(L5D_PROXY_CONNECTION);

@@ -1,6 +1,6 @@
 import { ProxyError } from "../../errors/proxy-error.ts";
 import { DiscardSink, type RequestHead, type ResponseSink, type Sink } from "../../http/message.ts";
-import type { HttpBackend } from "./backend-cache.ts";
+import type { HttpBackend } from "./backend.ts";
 
 /** A backend that policy gives no way to reach: every request fails with its message. */
 export class FailBackend implements HttpBackend {

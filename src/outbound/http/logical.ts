@@ -18,7 +18,8 @@ import { grpcRouteTable, httpRouteTable, type RouteMatch } from "../../policy/fi
 import type { Meta } from "../../policy/meta.ts";
 import type { RequestView } from "../../policy/request-view.ts";
 import type { Watch } from "../../watch/watch.ts";
-import type { BackendCache } from "./backend-cache.ts";
+import { backendsOf, type BackendCache } from "../backend-cache.ts";
+import type { HttpBackend } from "./backend.ts";
 import { RouteStack, type RouteStackContext } from "./route.ts";
 
 type AnyClientRoute = HttpClientRoute | GrpcClientRoute;
@@ -44,7 +45,7 @@ interface Snapshot {
 export class LogicalService implements HttpService {
   readonly #version: 1 | 2;
   readonly #context: RouteStackContext;
-  readonly #backends: BackendCache;
+  readonly #backends: BackendCache<HttpBackend>;
   readonly #targetName: string;
   readonly #stop = new AbortController();
   #snapshot: Snapshot;
@@ -53,7 +54,7 @@ export class LogicalService implements HttpService {
     version: 1 | 2,
     targetName: string,
     policy: Watch<ClientPolicy>,
-    backends: BackendCache,
+    backends: BackendCache<HttpBackend>,
     context: RouteStackContext,
   ) {
     this.#version = version;
@@ -124,22 +125,18 @@ function snapshotOf(policy: ClientPolicy, version: 1 | 2): Snapshot | undefined 
     const { routes, failureAccrual } = protocol.grpc;
     const table = grpcRouteTable(routes);
     const find = (request: RequestView): AnyMatch | undefined => table.find(request);
-    return { parent, stacks, find, isGrpc: true, failureAccrual, backends: backendsOf(routes) };
+    return { parent, stacks, find, isGrpc: true, failureAccrual, backends: namedBy(routes) };
   }
   const http = httpRoutesOf(protocol, version);
   if (http === undefined) return undefined;
   const { routes, failureAccrual } = http;
   const table = httpRouteTable(routes);
   const find = (request: RequestView): AnyMatch | undefined => table.find(request);
-  return { parent, stacks, find, isGrpc: false, failureAccrual, backends: backendsOf(routes) };
+  return { parent, stacks, find, isGrpc: false, failureAccrual, backends: namedBy(routes) };
 }
 
-function backendsOf(routes: readonly AnyClientRoute[]): Backend[] {
-  return routes.flatMap((route) =>
-    route.rules.flatMap(({ distribution }) =>
-      distribution.kind === "empty" ? [] : distribution.backends.map((b) => b.backend),
-    ),
-  );
+function namedBy(routes: readonly AnyClientRoute[]): Backend[] {
+  return routes.flatMap((route) => route.rules.flatMap(({ distribution }) => backendsOf(distribution)));
 }
 
 function httpRoutesOf(protocol: ClientProtocol, version: 1 | 2) {

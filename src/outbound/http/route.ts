@@ -13,14 +13,18 @@ import { applyRequestFilters, applyResponseFilters, changesResponse } from "../.
 import type { ClientRule, Distribution, FailureAccrual, RouteBackend } from "../../policy/client-policy.ts";
 import type { Filter } from "../../policy/filter.ts";
 import { formatMeta, type Meta } from "../../policy/meta.ts";
+import type { ConcurrencyLimit } from "../../stack/concurrency-limit.ts";
 import type { HeaderField } from "../../wire/header-field.ts";
-import type { BackendCache, HttpBackend } from "./backend-cache.ts";
+import type { BackendCache } from "../backend-cache.ts";
+import type { HttpBackend } from "./backend.ts";
 import type { RouteMetrics, RouteMetricsFactory } from "./route-metrics.ts";
 
 /** What all routes of a proxy share. */
 export interface RouteStackContext {
   readonly random: () => number;
   readonly metrics: RouteMetricsFactory;
+  /** Requests of the whole proxy that wait for response headers (LIM-23). */
+  readonly inFlight: ConcurrencyLimit;
 }
 
 /** The route that a stack is built for. */
@@ -54,20 +58,25 @@ export class RouteStack implements HttpService {
   readonly #random: () => number;
   readonly #distributor: Distributor<Arm>;
   readonly #metrics: RouteMetrics;
+  readonly #inFlight: ConcurrencyLimit;
   readonly #send: HttpService;
 
-  constructor(target: RouteTarget, backends: BackendCache, context: RouteStackContext) {
+  constructor(target: RouteTarget, backends: BackendCache<HttpBackend>, context: RouteStackContext) {
     this.#target = target;
     this.#prefix = `logical service ${target.logical}: route ${formatMeta(target.route)}`;
     this.#filters = target.rule.filters;
     this.#random = context.random;
     this.#distributor = distributor(target.rule.distribution, backends);
     this.#metrics = context.metrics.forRoute(target.parent, target.route, target.isGrpc);
+    this.#inFlight = context.inFlight;
     this.#send = { call: (head, last, response) => this.#dispatch(head, last, response) };
   }
 
   call(head: RequestHead, last: boolean, response: ResponseSink): Sink {
-    return new RoutedExchange(this.#metrics, this.#prefix, head, response).start(this.#send, head, last);
+    const exchange = new RoutedExchange(this.#metrics, this.#prefix, this.#inFlight, head, response);
+    if (exchange.admitted) return exchange.start(this.#send, head, last);
+    exchange.reset(new ProxyError("loadshed", "too many requests in flight", { side: "proxy" }));
+    return new DiscardSink(response);
   }
 
   close(): void {
@@ -108,7 +117,7 @@ function isAvailable(arm: Arm): boolean {
   return arm.backend.available;
 }
 
-function distributor(distribution: Distribution, backends: BackendCache): Distributor<Arm> {
+function distributor(distribution: Distribution, backends: BackendCache<HttpBackend>): Distributor<Arm> {
   const arm = ({ backend, filters }: RouteBackend): Arm => ({ backend: backends.get(backend), filters });
   switch (distribution.kind) {
     case "empty":
@@ -130,15 +139,28 @@ function distributor(distribution: Distribution, backends: BackendCache): Distri
 class RoutedExchange extends ObservedExchange {
   readonly #metrics: RouteMetrics;
   readonly #prefix: string;
+  readonly #inFlight: ConcurrencyLimit;
   readonly #startedAtMs: number;
+  /** Whether it may go on; it then holds a place among the requests in flight until its response begins. */
+  readonly admitted: boolean;
+  #holdsPlace: boolean;
   #status = 0;
   #grpcStatus: string | undefined = undefined;
 
-  constructor(metrics: RouteMetrics, prefix: string, head: RequestHead, response: ResponseSink) {
+  constructor(
+    metrics: RouteMetrics,
+    prefix: string,
+    inFlight: ConcurrencyLimit,
+    head: RequestHead,
+    response: ResponseSink,
+  ) {
     super(response);
     this.#metrics = metrics;
     this.#prefix = prefix;
+    this.#inFlight = inFlight;
     this.#startedAtMs = head.startedAtMs;
+    this.admitted = inFlight.tryAcquire();
+    this.#holdsPlace = this.admitted;
   }
 
   override reset(error: ProxyError): void {
@@ -148,6 +170,7 @@ class RoutedExchange extends ObservedExchange {
   }
 
   protected override onHead(head: ResponseHead): void {
+    this.#leave();
     this.#status = head.status;
     if (this.#metrics.isGrpc) this.#grpcStatus = this.#metrics.grpcStatusOf(head.fields);
   }
@@ -156,7 +179,14 @@ class RoutedExchange extends ObservedExchange {
     if (this.#metrics.isGrpc) this.#grpcStatus = this.#metrics.grpcStatusOf(fields) ?? this.#grpcStatus;
   }
   protected override onEnd(error: ProxyError | undefined, canceled: boolean): void {
+    this.#leave();
     this.#metrics.count(this.#startedAtMs, this.#status, this.#grpcStatus, error, canceled);
+  }
+
+  #leave(): void {
+    if (!this.#holdsPlace) return;
+    this.#holdsPlace = false;
+    this.#inFlight.release();
   }
 }
 

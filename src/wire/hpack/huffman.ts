@@ -3,7 +3,7 @@
  *
  * A state is an inner node of the code tree. No code is shorter than five bits, so a nibble completes at most one symbol.
  *
- * Source: RFC 7541 section 5.2. Asked for by bench/micro.
+ * Source: RFC 7541 section 5.2. Asked for by the HTTP/2 scenario of `npm run bench`.
  */
 import { HUFFMAN_CODE, HUFFMAN_EOS } from "./huffman-code.ts";
 

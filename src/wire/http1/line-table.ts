@@ -10,7 +10,7 @@ const WAYS = 2;
  * A line is admitted when its hash comes a second time, so that lines seen once (request ids, dates) leave no garbage
  * behind. The size is fixed: a newcomer takes the place of an older line. Hash collisions cost time, never correctness.
  *
- * Asked for by bench/micro: heads of keep-alive clients repeat almost all their lines.
+ * Asked for by the HTTP/1 scenario of `npm run bench`: heads of keep-alive clients repeat almost all their lines.
  */
 export class LineTable<T> {
   readonly #mask: number;

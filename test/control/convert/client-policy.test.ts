@@ -9,7 +9,8 @@ import {
   type MessageShape,
 } from "@bufbuild/protobuf";
 import * as fc from "fast-check";
-import { clientPolicyFromProto, invalidClientPolicy } from "../../../src/control/convert/client-policy.ts";
+import { clientPolicyFromProto } from "../../../src/control/convert/client-policy.ts";
+import { invalidClientPolicy } from "../../../src/policy/invalid.ts";
 import type { ClientPolicy } from "../../../src/policy/client-policy.ts";
 import {
   OutboundPolicySchema,

@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { errnoOf } from "../../../src/errors/from-node.ts";
 import { Child } from "./child.ts";
 import { BARE_ENVIRONMENT, mustRun, run, type Finished } from "./run.ts";
 
@@ -148,11 +149,20 @@ export class Lab {
     for (const child of this.children) child.kill("SIGKILL");
     for (const { name } of this.#namespaces.splice(0)) {
       for (const pid of run(["ip", "netns", "pids", name]).stdout.split("\n")) {
-        if (pid !== "") process.kill(Number(pid), "SIGKILL");
+        if (pid !== "") killIfThere(Number(pid));
       }
       run(["ip", "netns", "delete", name]);
     }
     rmSync(this.dir, { recursive: true, force: true });
+  }
+}
+
+/** A program may end between being listed and being killed. */
+function killIfThere(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch (error) {
+    if (errnoOf(error) !== "ESRCH") throw error;
   }
 }
 

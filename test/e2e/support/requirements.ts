@@ -43,9 +43,9 @@ export function findRequirements(): Requirements {
 /** Root in a container may have the programs and still not the rights, or a kernel without NAT. */
 function tryOut(installed: readonly Backend[]): Requirements {
   const name = `outrigger-e2e-probe-${randomBytes(4).toString("hex")}`;
-  const made = run(["ip", "netns", "add", name]);
-  if (!made.ok) return missing(`network namespaces cannot be made here: ${made.stderr.trim()}`);
   try {
+    const made = run(["ip", "netns", "add", name]);
+    if (!made.ok) return missing(`network namespaces cannot be made here: ${made.stderr.trim()}`);
     const inside = ["ip", "netns", "exec", name];
     const user = run([...inside, ...asUser(APPLICATION_UID), "true"]);
     if (!user.ok) return missing(`programs cannot be run as another user here: ${user.stderr.trim()}`);

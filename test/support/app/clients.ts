@@ -1,7 +1,11 @@
 /** The clients of the scenarios, on Node's own stacks and grpc-js: each talks to a port of a sidecar. */
 import { once } from "node:events";
 import { Agent, request as httpRequest, type IncomingHttpHeaders } from "node:http";
-import { connect as connectHttp2, type ClientHttp2Session, type IncomingHttpHeaders as Http2Headers } from "node:http2";
+import {
+  connect as connectHttp2,
+  type ClientHttp2Session,
+  type IncomingHttpHeaders as Http2Headers,
+} from "node:http2";
 import { connect as connectTcp, type Socket } from "node:net";
 import { text } from "node:stream/consumers";
 import { Client, credentials, Metadata, type ClientDuplexStream, type StatusObject } from "@grpc/grpc-js";
@@ -69,7 +73,8 @@ export class GrpcEcho {
 
   constructor(channel: Client) {
     this.#call = grpcStream(channel, ECHO_METHOD);
-    this.status = once(this.#call, "status").then(([status]) => status as StatusObject);
+    this.status = new Promise((resolve) => this.#call.once("status", resolve));
+    // The status tells what an error tells.
     this.#call.on("error", () => {});
   }
 

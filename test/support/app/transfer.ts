@@ -9,7 +9,8 @@ export async function writeContent(stream: Writable, bytes: number): Promise<voi
   // A stream that fails while it waits for room never drains.
   const failed = Promise.withResolvers<never>();
   failed.promise.catch(() => {});
-  const fail = (error?: Error): void => failed.reject(error ?? new Error("closed before everything was written"));
+  const fail = (error?: Error): void =>
+    failed.reject(error ?? new Error("closed before everything was written"));
   stream.once("error", fail);
   stream.once("close", fail);
   try {

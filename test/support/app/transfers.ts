@@ -4,7 +4,7 @@ import { request as httpRequest } from "node:http";
 import { connect as connectTcp } from "node:net";
 import type { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
-import { Metadata } from "@grpc/grpc-js";
+import { Metadata, type StatusObject } from "@grpc/grpc-js";
 import { BYTES_METADATA, DOWNLOAD_METHOD, UPLOAD_METHOD, type Ports } from "./application.ts";
 import { grpcChannel, grpcStream, http2Connect, type GrpcDuplex } from "./clients.ts";
 import { readContent, writeContent, type BytesPerSecond } from "./transfer.ts";
@@ -64,9 +64,11 @@ async function overGrpc<T>(
   const channel = grpcChannel(port);
   try {
     const call = grpcStream(channel, method, metadata);
-    const status = once(call, "status");
+    const status = new Promise<StatusObject>((resolve) => call.once("status", resolve));
+    // Reading fails with the same.
+    call.on("error", () => {});
     const result = await use(call);
-    const [{ code, details }] = await status;
+    const { code, details } = await status;
     if (code !== 0) throw new Error(`${method}: status ${code}: ${details}`);
     return result;
   } finally {
