@@ -1,5 +1,5 @@
-import { invalidServerPolicy } from "../policy/invalid.ts";
 import { create } from "@bufbuild/protobuf";
+import { invalidServerPolicy } from "../policy/invalid.ts";
 import type { ServerPolicy } from "../policy/server-policy.ts";
 import { InboundServerPolicies, PortSpecSchema, type Server } from "../proto/gen/inbound_pb.js";
 import { WatchCell, type Watch } from "../watch/watch.ts";

@@ -1,8 +1,8 @@
-import { invalidClientPolicy } from "../policy/invalid.ts";
 import { create } from "@bufbuild/protobuf";
 import { formatAddr, type Addr } from "../addr/name-addr.ts";
 import { ProxyError } from "../errors/proxy-error.ts";
 import { assertNever } from "../parsed.ts";
+import { invalidClientPolicy } from "../policy/invalid.ts";
 import type { ClientPolicy } from "../policy/client-policy.ts";
 import { OutboundPolicies, TrafficSpecSchema, type TrafficSpec } from "../proto/gen/outbound_pb.js";
 import type { OutboundPolicyLookup } from "./control-plane.ts";

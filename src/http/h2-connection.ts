@@ -28,6 +28,7 @@ import { h2CodeOf, peerName, resetError, type Side } from "./h2-reset.ts";
 import { ResetIds } from "./h2-reset-ids.ts";
 import { SendQueue } from "./h2-send-queue.ts";
 import type { H2Stream, H2StreamOwner } from "./h2-stream.ts";
+import { StreamTable } from "./h2-stream-table.ts";
 import { WaitingStreams } from "./h2-waiting-streams.ts";
 
 /** Contents of our PINGs, by which their answers are told apart. */
@@ -56,7 +57,7 @@ export abstract class H2Connection implements ByteHandler, FrameHandler, H2Strea
   protected readonly control: ControlWriter;
   protected readonly heads = new HeadReader();
   protected readonly abuse = new AbuseCounts();
-  protected readonly streams = new Map<number, H2Stream>();
+  protected readonly streams = new StreamTable();
   protected readonly peer = new PeerSettings(H2_ASSUMED_PEER_STREAMS);
   /** Monotonic milliseconds of the last read. */
   lastReadMs: number;
@@ -604,7 +605,7 @@ export abstract class H2Connection implements ByteHandler, FrameHandler, H2Strea
     stream.closed = true;
     stream.queue = undefined;
     stream.trailersDue = undefined;
-    this.streams.delete(stream.id);
+    this.streams.delete(stream);
     this.onStreamClosed();
   }
 
@@ -681,7 +682,7 @@ export abstract class H2Connection implements ByteHandler, FrameHandler, H2Strea
     this.#reader.stop();
     this.#keepAlive?.stop();
     this.#waiting.clear();
-    const streams = [...this.streams.values()];
+    const streams = this.streams.values();
     this.streams.clear();
     for (const stream of streams) {
       stream.closed = true;

@@ -52,7 +52,7 @@ function describeInterception(backend: Backend): void {
     afterEach((t) => {
       // Typed for suites as well, which have no outcome of their own.
       if (!("passed" in t) || t.passed) return;
-      for (const child of lab.children.filter(({ name }) => name !== "capture")) {
+      for (const child of lab.children.filter(({ name }) => !["capture", "curl"].includes(name))) {
         console.log(`--- ${child.name}\n${child.output}`);
       }
     });
@@ -64,9 +64,9 @@ function describeInterception(backend: Backend): void {
 
     it("is encrypted on the wire, but for the server's name", async () => {
       const answers: Answer[] = [];
-      const wire = await mesh.onTheWire(() => {
+      const wire = await mesh.onTheWire(async () => {
         for (const family of FAMILIES) {
-          for (const by of ["service", "workload"] as const) answers.push(mesh.curl(urlOf(family, by)));
+          for (const by of ["service", "workload"] as const) answers.push(await mesh.curl(urlOf(family, by)));
         }
       });
       for (const answer of answers) assert.match(succeeded(answer), new RegExp(mesh.marker));
@@ -79,9 +79,9 @@ function describeInterception(backend: Backend): void {
 
     for (const family of FAMILIES) {
       for (const by of ["service", "workload"] as const) {
-        it(`reaches the ${by}'s IPv${family} address through both proxies with mutual TLS`, () => {
+        it(`reaches the ${by}'s IPv${family} address through both proxies with mutual TLS`, async () => {
           const before = counts(mesh);
-          const seen = seenBy(mesh.curl(`${urlOf(family, by)}/hello?from=curl`));
+          const seen = seenBy(await mesh.curl(`${urlOf(family, by)}/hello?from=curl`));
           assert.equal(seen.marker, mesh.marker);
           assert.equal(seen.url, "/hello?from=curl");
           assert.equal(seen.headers["l5d-client-id"], identityOf(CLIENT));
@@ -96,17 +96,17 @@ function describeInterception(backend: Backend): void {
       }
     }
 
-    it("turns every connection of the application to the proxy, once", () => {
+    it("turns every connection of the application to the proxy, once", async () => {
       for (const family of FAMILIES) {
         const before = mesh.client.counters(family);
-        succeeded(mesh.curl(urlOf(family, "service")));
-        succeeded(mesh.curl(urlOf(family, "workload")));
+        succeeded(await mesh.curl(urlOf(family, "service")));
+        succeeded(await mesh.curl(urlOf(family, "workload")));
         const { redirected } = mesh.client.counters(family);
         assert.equal(redirected - before.redirected, 2, `IPv${family}`);
       }
     });
 
-    it("leaves the proxies' own connections alone", () => {
+    it("leaves the proxies' own connections alone", async () => {
       for (const family of FAMILIES) {
         const client = mesh.client.counters(family);
         assert.ok(
@@ -127,8 +127,8 @@ function describeInterception(backend: Backend): void {
       for (const family of FAMILIES) {
         const before = { ...counts(mesh), ...mesh.client.counters(family) };
         let answer: Answer | undefined;
-        const wire = await mesh.onTheWire(() => {
-          answer = mesh.curl(urlOf(family, "workload"), PROXY_UID);
+        const wire = await mesh.onTheWire(async () => {
+          answer = await mesh.curl(urlOf(family, "workload"), PROXY_UID);
         });
         assert.ok(answer);
         assert.equal(seenBy(answer).headers["l5d-client-id"], undefined);
@@ -145,7 +145,7 @@ function describeInterception(backend: Backend): void {
     });
 
     it("reaches the control plane by TLS only", async () => {
-      const answer = mesh.curlControllers();
+      const answer = await mesh.curlControllers();
       assert.notEqual(answer.exit, 0, answer.body);
       await mesh.controlPlane.said(/Refused clear text from another machine/, LOG_MS);
       for (const { workload } of [mesh.client, mesh.server]) {
@@ -156,18 +156,18 @@ function describeInterception(backend: Backend): void {
       }
     });
 
-    it("passes by the proxies where a port is ignored, until it no longer is", () => {
+    it("passes by the proxies where a port is ignored, until it no longer is", async () => {
       mesh.server.init("--inbound-ports-to-ignore", "8080");
       const before = counts(mesh);
-      seenBy(mesh.curl(urlOf(4, "workload"), PROXY_UID));
-      seenBy(mesh.curl(urlOf(6, "workload"), PROXY_UID));
+      seenBy(await mesh.curl(urlOf(4, "workload"), PROXY_UID));
+      seenBy(await mesh.curl(urlOf(6, "workload"), PROXY_UID));
       assert.deepEqual(counts(mesh), before);
       mesh.server.init();
-      seenBy(mesh.curl(urlOf(4, "workload"), PROXY_UID));
+      seenBy(await mesh.curl(urlOf(4, "workload"), PROXY_UID));
       assert.equal(counts(mesh).clearText - before.clearText, 1);
     });
 
-    it("goes on as before when the rules are installed again", () => {
+    it("goes on as before when the rules are installed again", async () => {
       for (const sidecar of [mesh.client, mesh.server]) {
         const before = FAMILIES.map((family) => sidecar.savedRules(family));
         sidecar.init();
@@ -177,7 +177,7 @@ function describeInterception(backend: Backend): void {
         );
       }
       for (const family of FAMILIES) {
-        const seen = seenBy(mesh.curl(urlOf(family, "service")));
+        const seen = seenBy(await mesh.curl(urlOf(family, "service")));
         assert.equal(seen.headers["l5d-client-id"], identityOf(CLIENT));
       }
     });
@@ -188,10 +188,10 @@ function describeInterception(backend: Backend): void {
       await mesh.server.proxy.ended;
       for (const family of FAMILIES) {
         for (const by of ["service", "workload"] as const) {
-          const { status, body } = mesh.curl(urlOf(family, by));
+          const { status, body } = await mesh.curl(urlOf(family, by));
           assert.ok(status >= 502 && status <= 504, `IPv${family}, ${by}: ${status} ${body}`);
         }
-        assert.equal(mesh.curl(urlOf(family, "workload"), PROXY_UID).exit, CURL_REFUSED);
+        assert.equal((await mesh.curl(urlOf(family, "workload"), PROXY_UID)).exit, CURL_REFUSED);
       }
       assert.equal(mesh.requestsSeen(), before);
     });
@@ -201,8 +201,8 @@ function describeInterception(backend: Backend): void {
       const deadline = Date.now() + RECOVERY_MS;
       for (const family of FAMILIES) {
         for (const by of ["service", "workload"] as const) {
-          let answer = mesh.curl(urlOf(family, by));
-          while (answer.status !== 200 && Date.now() < deadline) answer = mesh.curl(urlOf(family, by));
+          let answer = await mesh.curl(urlOf(family, by));
+          while (answer.status !== 200 && Date.now() < deadline) answer = await mesh.curl(urlOf(family, by));
           assert.equal(seenBy(answer).headers["l5d-client-id"], identityOf(CLIENT));
         }
       }
@@ -212,8 +212,8 @@ function describeInterception(backend: Backend): void {
       const before = mesh.requestsSeen();
       assert.deepEqual(await mesh.client.proxy.stop(), { code: 0, signal: null });
       for (const family of FAMILIES) {
-        assert.equal(mesh.curl(urlOf(family, "workload")).exit, CURL_REFUSED);
-        assert.equal(mesh.curl(urlOf(family, "service")).exit, CURL_REFUSED);
+        assert.equal((await mesh.curl(urlOf(family, "workload"))).exit, CURL_REFUSED);
+        assert.equal((await mesh.curl(urlOf(family, "service"))).exit, CURL_REFUSED);
       }
       assert.equal(mesh.requestsSeen(), before);
     });
@@ -225,7 +225,7 @@ function describeInterception(backend: Backend): void {
       }
       await mesh.server.proxy.stop();
       for (const family of FAMILIES) {
-        const seen = seenBy(mesh.curl(urlOf(family, "workload")));
+        const seen = seenBy(await mesh.curl(urlOf(family, "workload")));
         assert.equal(seen.headers["l5d-client-id"], undefined);
       }
     });
@@ -260,8 +260,8 @@ function counts(mesh: InterceptedMesh): Counts {
 }
 
 /** The body of a response that must be a good one. */
-function succeeded({ exit, status, body, stderr }: Answer): string {
-  assert.deepEqual({ exit, status }, { exit: 0, status: 200 }, `${stderr}${body}`);
+function succeeded({ exit, status, body, output }: Answer): string {
+  assert.deepEqual({ exit, status }, { exit: 0, status: 200 }, output);
   return body;
 }
 

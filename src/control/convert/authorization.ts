@@ -1,4 +1,3 @@
-import { parseCidr } from "../../addr/cidr.ts";
 import { parseId } from "../../identity/id.ts";
 import { assertNever } from "../../parsed.ts";
 import type { Authentication, Authorization, Network } from "../../policy/server-policy.ts";

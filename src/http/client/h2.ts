@@ -115,7 +115,7 @@ export class H2Client extends H2Connection implements HttpService {
     stream.id = this.#nextId;
     this.#nextId += 2;
     stream.sendWindow = this.peer.initialWindowSize;
-    this.streams.set(stream.id, stream);
+    this.streams.add(stream);
     const at = this.reserveBlock(bytes);
     const output = this.transport.buffer;
     const from = this.encoder.begin(output, at + FRAME_HEADER_BYTES);

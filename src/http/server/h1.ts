@@ -484,11 +484,12 @@ export class H1Server implements ByteHandler, ExchangeOwner, BodyOwner {
 
   /** Ends a connection whose response cannot be completed, so that the client sees that it was not. */
   #cut(started: boolean, error: ProxyError | undefined): void {
+    const tunnel = this.#phase === Phase.tunnel;
     this.#phase = Phase.closing;
     this.#held = undefined;
     if (started) this.transport.flush();
     // Where only the end of the connection would end the body, an orderly end would look like completeness.
-    if (started && !this.#keepAlive) this.transport.reset();
+    if (started && (tunnel || !this.#keepAlive)) this.transport.reset();
     else this.transport.destroy(error);
   }
 

@@ -160,7 +160,7 @@ export class H2Server extends H2Connection implements ServerStreamOwner {
     opened.contentLeft = head.upgrade ? LENGTH_UNKNOWN : contentLength;
     opened.sample = this.abuse.resets.open();
     opened.openedAtMs = this.lastReadMs;
-    this.streams.set(streamId, opened);
+    this.streams.add(opened);
     const far = this.#service.call(head, endStream, opened);
     // An answer given during the call has ended the stream or is owed credit.
     if (opened.far === undefined) opened.far = far;

@@ -100,7 +100,7 @@ export class EndpointStack implements HttpEndpoint {
     const client = clientFor(this.#h2, this.#http1);
     const headers = new ProxyHeaders(client, {
       name: `endpoint ${name}`,
-      tls: at.tls,
+      tls: dialer.tlsOf(endpoint),
       authorityOverride: local ? undefined : endpoint.metadata.authorityOverride,
       followsClose: authority === undefined && at.tls.kind === "established",
     });

@@ -46,7 +46,8 @@ export interface Answer {
   /** 0 without a response. */
   readonly status: number;
   readonly body: string;
-  readonly stderr: string;
+  /** All it said, for a person. */
+  readonly output: string;
 }
 
 /** What the application saw of a request. */
@@ -92,7 +93,7 @@ export class Sidecar {
   /** Runs the init program as an init container would, for both families. */
   init(...more: readonly string[]): void {
     const ports = ["--incoming-proxy-port", "4143", "--outgoing-proxy-port", "4140"];
-    const others = ["--proxy-uid", String(PROXY_UID), "--inbound-ports-to-ignore", "4190,4191"];
+    const others = ["--proxy-uid", "2103", "--inbound-ports-to-ignore", "4190,4191"];
     const how = ["--iptables-mode", this.#backend, "--use-wait-flag"];
     this.namespace.mustRun(outrigger("init", ...how, ...ports, ...others, ...more));
   }
@@ -234,19 +235,22 @@ export class InterceptedMesh {
   }
 
   /** Asks from the client workload, by default as its application would. */
-  curl(url: string, uid = APPLICATION_UID): Answer {
-    const { code, stdout, stderr } = this.client.namespace.run([...CURL, "-w", "\n%{http_code}", url], uid);
+  async curl(url: string, uid = APPLICATION_UID): Promise<Answer> {
+    // In the background: a request may take seconds, and the test should hear a signal all the same.
+    const curl = this.client.namespace.start("curl", [...CURL, "-w", "\n%{http_code}", url], uid);
+    const { code } = await curl.ended;
+    const stdout = curl.stdout.toString();
     const end = stdout.lastIndexOf("\n");
     return {
       exit: code,
       status: Number(stdout.slice(end + 1)),
       body: stdout.slice(0, Math.max(end, 0)),
-      stderr,
+      output: curl.output,
     };
   }
 
   /** Speaks clear text to the control plane, from another machine's address. */
-  curlControllers(): Answer {
+  curlControllers(): Promise<Answer> {
     return this.curl(`http://${CONTROL_FOR_CLIENT}/`, PROXY_UID);
   }
 
@@ -257,11 +261,11 @@ export class InterceptedMesh {
   }
 
   /** Records what passes on the cable between the workloads while `during` runs. */
-  async onTheWire(during: () => void): Promise<Buffer> {
+  async onTheWire(during: () => Promise<void>): Promise<Buffer> {
     const argv = [process.execPath, "--disable-warning=ExperimentalWarning", CAPTURE, CABLE];
     const capture = this.client.namespace.start("capture", argv, 0);
     await capture.said(/capturing/, START_MS);
-    during();
+    await during();
     capture.closeInput();
     await capture.ended;
     return capture.stdout;

@@ -29,7 +29,7 @@ export const DOWNLOAD_METHOD = "/scenario.Transfer/Download";
 export const BYTES_METADATA = "x-bytes";
 
 /**
- * HTTP: `GET /` answers "hello", `GET /gate` waits for `openGate()` after its first byte, `POST /upload` reads content and
+ * HTTP: `GET /` answers "hello"; `GET /wait` waits for `openGate()`, and `GET /gate` does after its first byte; `POST /upload` reads content and
  * tells its length, `GET /download?N` answers with N bytes of content. TCP: the first line is `echo`, `upload` or
  * `download N`.
  */
@@ -115,6 +115,7 @@ export class Application {
         response.end("b");
       } else {
         request.resume();
+        if (path === "/wait") await this.#gate.promise;
         response.end("hello");
       }
     } catch (error) {
