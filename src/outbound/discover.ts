@@ -5,6 +5,7 @@ import type { ControlPlane } from "../control/control-plane.ts";
 import { ProxyError } from "../errors/proxy-error.ts";
 import type { ClientPolicy, Profile } from "../policy/client-policy.ts";
 import { synthesizeBalance, synthesizeForward, unknownEndpoint } from "../policy/synthesize.ts";
+import type { Clock } from "../time/clock.ts";
 import { mapWatch } from "../watch/map-watch.ts";
 import { WatchCell, type Watch } from "../watch/watch.ts";
 import { formatTarget, type Target } from "./target.ts";
@@ -24,6 +25,12 @@ export interface DiscoverOptions {
 }
 
 /**
+ * How long a name that has no policy may still turn out to have a profile. The control plane has answered by then, so it
+ * is not away; and of a Service that does not exist the profile never comes.
+ */
+const LATE_PROFILE_MS = 500;
+
+/**
  * Looks a target up: profile and policy in parallel, and waits for both.
  *
  * There is no limit on the wait: while the control plane is away, whoever dials an unknown destination waits until it
@@ -37,13 +44,14 @@ export async function discover(
   control: ControlPlane,
   target: Target,
   options: DiscoverOptions,
+  clock: Clock,
   signal: AbortSignal,
 ): Promise<Discovered> {
   const addr = addrOf(target);
-  const [profile, lookup] = await Promise.all([
-    mayHaveProfile(target, options) ? control.watchProfile(addr, signal) : undefined,
-    control.watchOutboundPolicy(addr, signal),
-  ]);
+  const coming = mayHaveProfile(target, options) ? control.watchProfile(addr, signal) : undefined;
+  const lookup = await control.watchOutboundPolicy(addr, signal);
+  const isUnknown = lookup.kind === "not_found" && target.kind === "name";
+  const profile = await (isUnknown && coming !== undefined ? soon(coming, clock) : coming);
   switch (lookup.kind) {
     case "found":
       return { policy: lookup.watch, profile };
@@ -54,6 +62,14 @@ export async function discover(
     default:
       return lookup satisfies never;
   }
+}
+
+/** What was promised, or undefined once that has taken too long. */
+function soon<T>(promise: Promise<T>, clock: Clock): Promise<T | undefined> {
+  return new Promise((resolve, reject) => {
+    const timer = clock.after(LATE_PROFILE_MS, () => resolve(undefined));
+    promise.finally(() => timer.cancel()).then(resolve, reject);
+  });
 }
 
 function addrOf(target: Target): Addr {

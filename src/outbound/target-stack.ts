@@ -47,7 +47,13 @@ export class TargetStack {
   constructor(target: Target, context: TargetContext) {
     this.target = target;
     this.#context = context;
-    this.discovered = discover(context.control, target, context.discovery, this.#stop.signal);
+    this.discovered = discover(
+      context.control,
+      target,
+      context.discovery,
+      context.clock,
+      this.#stop.signal,
+    );
     // Whoever waits for it hears of a failure; nobody may be waiting.
     this.discovered.catch(() => {});
   }

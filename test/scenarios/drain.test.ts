@@ -16,6 +16,7 @@ import {
   http2Get,
   oneConnection,
 } from "../support/app/clients.ts";
+import type { Application } from "../support/app/application.ts";
 import { eventually } from "../support/app/eventually.ts";
 import { Pair, startClient, type Client } from "../support/app/pair.ts";
 
@@ -53,6 +54,7 @@ describe("a proxy that is told to end", { timeout: 60_000 }, () => {
     await call.echo("before");
     const tunnel = await TcpEcho.connect(ports.tcp);
     await tunnel.echo("before");
+    await waitingRequests(application, 3);
 
     sidecar.process.kill("SIGTERM");
     await within(SOON_MS, "the idle HTTP/1 connection to close", idle.closed);
@@ -100,6 +102,7 @@ describe("a proxy that is told to end", { timeout: 60_000 }, () => {
     await once(stream, "response");
     const tunnel = await TcpEcho.connect(ports.tcp);
     await tunnel.echo("before");
+    await waitingRequests(application, 2);
 
     pair.server.process.kill("SIGTERM");
     await eventually(SOON_MS, async () => {
@@ -156,6 +159,11 @@ interface Exit {
 
 function exitOf(child: ChildProcess): Promise<Exit> {
   return new Promise((resolve) => child.once("exit", (code, signal) => resolve({ code, signal })));
+}
+
+/** Until so many requests have reached the application. */
+async function waitingRequests(application: Application, count: number): Promise<void> {
+  await eventually(SOON_MS, async () => ({ yes: application.waiting === count, found: application.waiting }));
 }
 
 /** Starts the client's sidecar once more. */

@@ -12,7 +12,7 @@ interface Answer {
   readonly body: string;
 }
 
-describe("HTTP/1 through two sidecars", () => {
+describe("HTTP/1 through two sidecars", { timeout: 30_000 }, () => {
   let app: Server;
   let pair: Pair;
   const agent = new Agent({ keepAlive: true });

@@ -93,7 +93,7 @@ export class Sidecar {
   /** Runs the init program as an init container would, for both families. */
   init(...more: readonly string[]): void {
     const ports = ["--incoming-proxy-port", "4143", "--outgoing-proxy-port", "4140"];
-    const others = ["--proxy-uid", "2103", "--inbound-ports-to-ignore", "4190,4191"];
+    const others = ["--proxy-uid", String(PROXY_UID), "--inbound-ports-to-ignore", "4190,4191"];
     const how = ["--iptables-mode", this.#backend, "--use-wait-flag"];
     this.namespace.mustRun(outrigger("init", ...how, ...ports, ...others, ...more));
   }

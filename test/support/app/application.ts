@@ -36,8 +36,8 @@ export const BYTES_METADATA = "x-bytes";
 export class Application {
   /** How fast uploads are read. */
   readRate: BytesPerSecond = undefined;
-  /** HTTP requests answered so far. */
-  requests = 0;
+  /** Requests that wait for the gate. */
+  waiting = 0;
   /** Why uploads and downloads failed, so that a test can tell. */
   readonly problems: string[] = [];
   readonly ports: Ports;
@@ -98,7 +98,6 @@ export class Application {
   }
 
   async #answer(request: Incoming, response: Outgoing): Promise<void> {
-    this.requests++;
     try {
       const [path = "", query = ""] = (request.url ?? "").split("?");
       if (path === "/upload") {
@@ -111,17 +110,23 @@ export class Application {
         request.resume();
         // Writable both; only the union of their overloads cannot be called.
         (response as Writable).write("a");
-        await this.#gate.promise;
+        await this.#opened();
         response.end("b");
       } else {
         request.resume();
-        if (path === "/wait") await this.#gate.promise;
+        if (path === "/wait") await this.#opened();
         response.end("hello");
       }
     } catch (error) {
       this.#failed(request.url ?? "", error);
       request.destroy();
     }
+  }
+
+  async #opened(): Promise<void> {
+    this.waiting++;
+    await this.#gate.promise;
+    this.waiting--;
   }
 
   /** @internal for the gRPC server, which is made before the application. */
