@@ -43,7 +43,7 @@ const PROTO_READERS = /^(proto|control|telemetry|control-plane\/(index|serve))\/
 
 /** Each package has one owner; everyone else sees the owner's interface. Paths below src. */
 const PACKAGE_OWNERS = new Map<string, RegExp>([
-  ["@grpc/grpc-js", /^(proto|control|control-plane)\//],
+  ["@grpc/grpc-js", /^(proto|control|control-plane|cli\/demo)\//],
   ["@bufbuild/protobuf", PROTO_READERS],
   ["undici", /^(cli|telemetry)\//],
   ["http2-wrapper", /^cli\//],
@@ -51,7 +51,7 @@ const PACKAGE_OWNERS = new Map<string, RegExp>([
   ["prom-client", /^metrics\//],
   ["lru-cache", /^stack\/idle-cache\.ts$/],
   ["pino", /^log\//],
-  ["yaml", /^control-plane\//],
+  ["yaml", /^(control-plane|cli\/demo)\//],
   ["re2js", /^policy\//],
 ]);
 

@@ -78,6 +78,7 @@ export class Lab {
   readonly children: Child[] = [];
   readonly #id = randomBytes(4).toString("hex");
   readonly #namespaces: Namespace[] = [];
+  readonly #devices = new Set<string>();
   readonly #devicesBefore = devices();
   readonly #onExit = (): void => this.#clear();
 
@@ -104,6 +105,7 @@ export class Lab {
     const peer = ["peer", "name", other.device, "netns", b];
     mustRun(["ip", "link", "add", one.device, "netns", a, "type", "veth", ...peer]);
     for (const { namespace, device, addresses } of [one, other]) {
+      this.#devices.add(device);
       // Without duplicate address detection, which would keep IPv6 addresses unusable for a second or two.
       for (const address of addresses) {
         const nodad = address.includes(":") ? ["nodad"] : [];
@@ -134,11 +136,12 @@ export class Lab {
       .split("\n")
       .filter((line) => line.startsWith(`${PREFIX}${this.#id}`))
       .map((line) => `namespace ${line}`);
-    for (const { name, pid } of this.children) {
-      if (pid !== undefined && existsSync(`/proc/${pid}`)) left.push(`process ${pid} (${name})`);
+    for (const { name, pid, isRunning } of this.children) {
+      if (isRunning) left.push(`process ${pid} (${name})`);
     }
     for (const device of devices()) {
-      if (!this.#devicesBefore.includes(device)) left.push(`network device ${device}`);
+      if (this.#devices.has(device) && !this.#devicesBefore.includes(device))
+        left.push(`network device ${device}`);
     }
     if (existsSync(this.dir)) left.push(`folder ${this.dir}`);
     return left;
@@ -153,7 +156,8 @@ export class Lab {
       }
       run(["ip", "netns", "delete", name]);
     }
-    rmSync(this.dir, { recursive: true, force: true });
+    // A program that was killed a moment ago may still have been writing a file.
+    rmSync(this.dir, { recursive: true, force: true, maxRetries: 3 });
   }
 }
 
