@@ -1,84 +1,91 @@
-import { TRANSFERS, type TransferProtocol } from "../../test/support/app/transfers.ts";
 import { Pair } from "../../test/support/app/pair.ts";
+import { Transfer, type Reading } from "../../test/support/app/transfer.ts";
+import { TRANSFERS, type TransferProtocol } from "../../test/support/app/transfers.ts";
 import { forgetPeak, memoryMiB } from "../../test/support/process-memory.ts";
+
+export interface BulkOptions {
+  /** Moved to a slow reader. */
+  readonly slowBytes: number;
+  /** Moved to a reader that does not begin before the writer is held back. */
+  readonly stalledBytes: number;
+}
+
+/** One protocol in one direction. */
+export interface BulkResult {
+  readonly protocol: TransferProtocol;
+  readonly direction: "upload" | "download";
+  /** With a reader that reads at once: the writer's own speed through the pair. */
+  readonly fastMiBPerSecond: number;
+  readonly slowMiBPerSecond: number;
+  /** What the writer could write while nobody read: all that the buffers on the way hold, the kernel's above all. */
+  readonly aheadMiB: number;
+  /** Most memory of each proxy during all this, above what it had when idle, before the first transfer. */
+  readonly growthMiB: { readonly outbound: number; readonly inbound: number };
+}
 
 /** The reader's speed as a part of the writer's. */
 const SLOWNESS = 10;
 
-/** What the writer's speed is measured with: as much as is transferred slowly, but not more than takes a second or so. */
+/** What the writer's speed is measured with, unless less is moved anyway. */
 const FAST_MAX_BYTES = 32 << 20;
 
-export interface BulkTransfer {
-  readonly protocol: TransferProtocol;
-  readonly direction: "upload" | "download";
-  /** How much arrived unchanged. */
-  readonly bytes: number;
-  /** Of a reader that reads at once, in MiB a second: the writer's own speed through the pair. */
-  readonly fastMiBPerSecond: number;
-  /** Of the reader that is held back. */
-  readonly slowMiBPerSecond: number;
-  /** Most memory of each proxy during the slow transfer above what it had when idle, before the first transfer, in MiB. */
-  readonly growthMiB: { readonly outbound: number; readonly inbound: number };
-}
+const MIB = 1 << 20;
 
 /**
- * Moves content both ways over each protocol through a pair of proxies, first as fast as it goes, then to a reader ten
- * times slower than that: a proxy that does not hold the writer back would have to keep the difference.
+ * Moves content both ways over each protocol through a pair of proxies: as fast as it goes, to a reader ten times slower
+ * than that, and to one that does not begin. A proxy that did not hold the writer back would have to keep the difference.
  *
- * @param onTransfer told of each transfer when it is done.
+ * @param onResult told of each protocol and direction when it is done.
  * @throws Error if a byte is lost, added or changed.
  */
 export async function bulk(
-  bytes: number,
-  onTransfer: (transfer: BulkTransfer) => void,
-): Promise<readonly BulkTransfer[]> {
+  { slowBytes, stalledBytes }: BulkOptions,
+  onResult: (result: BulkResult) => void,
+): Promise<readonly BulkResult[]> {
   const pair = await Pair.start();
   try {
     const { application, client, server } = pair;
-    const proxies = { outbound: client.sidecar.pid, inbound: server.pid };
+    const outbound = client.sidecar.pid;
+    const inbound = server.pid;
     // Code that is loaded when it is first needed is no growth.
     await pair.callAll();
-    const idle = { outbound: memoryMiB(proxies.outbound).now, inbound: memoryMiB(proxies.inbound).now };
-    const done: BulkTransfer[] = [];
+    const idle = { outbound: memoryMiB(outbound).now, inbound: memoryMiB(inbound).now };
+    const results: BulkResult[] = [];
     for (const [protocol, transfers] of TRANSFERS) {
       for (const direction of ["upload", "download"] as const) {
-        const move = async (count: number, rate: number | undefined): Promise<number> => {
-          application.readRate = rate;
+        const move = async (bytes: number, reading: Reading) => {
+          const transfer = new Transfer(bytes, reading);
+          application.transfer = transfer;
           const startedAtMs = performance.now();
-          const arrived =
-            direction === "upload"
-              ? await transfers.upload(client.ports, count)
-              : await transfers.download(client.ports, count, rate);
-          const name = `${protocol} ${direction}`;
-          if (arrived !== count) {
-            throw new Error(
-              `${name}: ${arrived} of ${count} bytes arrived; ${application.problems.join("; ")}`,
-            );
+          const arrived = await transfers[direction](client.ports, transfer);
+          if (arrived !== bytes) {
+            const problems = application.problems.join("; ");
+            throw new Error(`${protocol} ${direction}: ${arrived} of ${bytes} bytes arrived; ${problems}`);
           }
-          return count / ((performance.now() - startedAtMs) / 1000);
+          const bytesPerSecond = bytes / ((performance.now() - startedAtMs) / 1000);
+          return { bytesPerSecond, ahead: transfer.writtenAhead };
         };
-        const fast = await move(Math.min(bytes, FAST_MAX_BYTES), undefined);
-        for (const pid of Object.values(proxies)) forgetPeak(pid);
-        const slow = await move(bytes, fast / SLOWNESS);
-        const transfer = {
+        for (const pid of [outbound, inbound]) forgetPeak(pid);
+        const fast = await move(Math.min(slowBytes, FAST_MAX_BYTES), { kind: "free" });
+        const slow = await move(slowBytes, { kind: "slow", bytesPerSecond: fast.bytesPerSecond / SLOWNESS });
+        const stalled = await move(stalledBytes, { kind: "stalled" });
+        const result = {
           protocol,
           direction,
-          bytes,
-          fastMiBPerSecond: fast / MIB,
-          slowMiBPerSecond: slow / MIB,
+          fastMiBPerSecond: fast.bytesPerSecond / MIB,
+          slowMiBPerSecond: slow.bytesPerSecond / MIB,
+          aheadMiB: stalled.ahead / MIB,
           growthMiB: {
-            outbound: memoryMiB(proxies.outbound).peak - idle.outbound,
-            inbound: memoryMiB(proxies.inbound).peak - idle.inbound,
+            outbound: memoryMiB(outbound).peak - idle.outbound,
+            inbound: memoryMiB(inbound).peak - idle.inbound,
           },
         };
-        done.push(transfer);
-        onTransfer(transfer);
+        results.push(result);
+        onResult(result);
       }
     }
-    return done;
+    return results;
   } finally {
     await pair.close();
   }
 }
-
-const MIB = 1 << 20;

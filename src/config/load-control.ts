@@ -26,7 +26,8 @@ function loadService(
   }
   if (addr !== undefined && isLoopbackAddr(addr)) return { addr, name: undefined };
   const name = r.optional(nameVariable);
-  if (!r.isSet(nameVariable)) {
+  // Whether an address that cannot be read is loopback nobody knows: its own problem is enough.
+  if (addr !== undefined && !r.isSet(nameVariable)) {
     r.problems.push(
       `${addrVariable.name} and ${nameVariable.name} must be specified together: the address is not loopback`,
     );
@@ -71,7 +72,8 @@ export function loadIdentity(r: Reader, files: Files): IdentityConfig | undefine
   const trustAnchorsPem = r.required(V.trustAnchors);
   const service = loadService(r, V.identityService, "identity");
   const dir = r.required(V.dir);
-  if (dir !== undefined && !files.isDirectory(dir)) r.invalid(V.dir, "it is not a directory");
+  if (dir !== undefined && !files.isDirectory(dir))
+    r.invalid(V.dir, "it is not a directory", "an existing directory");
   const tokenFile = r.required(V.tokenFile);
   if (tokenFile !== undefined) checkToken(r, files.size(tokenFile));
   const minRefreshMs = r.value(V.minRefresh);
@@ -92,8 +94,8 @@ export function loadIdentity(r: Reader, files: Files): IdentityConfig | undefine
 }
 
 function checkToken(r: Reader, bytes: number | undefined): void {
-  if (bytes === undefined) r.invalid(VARIABLES.tokenFile, "it cannot be read");
-  else if (bytes === 0) r.invalid(VARIABLES.tokenFile, "the file is empty");
+  if (bytes === undefined) r.invalid(VARIABLES.tokenFile, "it cannot be read", "a readable file");
+  else if (bytes === 0) r.invalid(VARIABLES.tokenFile, "the file is empty", "a file with a token");
 }
 
 function refuseUnsupported(r: Reader): void {

@@ -21,6 +21,7 @@ import { serveHttp } from "./http/server.ts";
 import { chooseProtocol } from "./protocol.ts";
 import type { TargetStack } from "./target-stack.ts";
 import { formatTarget, type Target } from "./target.ts";
+import { waitForDiscovery } from "./wait-for-discovery.ts";
 
 /**
  * Takes in a connection of an application: finds where it wanted to go, and serves it as what it is. A connection that
@@ -88,9 +89,9 @@ async function serveTarget(
   const held = context.targets.acquire(target);
   whenClosed(accepted.socket, () => held.release());
   const stack = held.value;
-  const discovered = await whileConnected(accepted, stack.discovered);
-  const labels = outboundAcceptedLabels(target.kind === "addr" ? target.addr : accepted.localAddr);
   const transport = accepted.transport();
+  const { discovered, prefix: early } = await waitForDiscovery(stack, transport, context.clock);
+  const labels = outboundAcceptedLabels(target.kind === "addr" ? target.addr : accepted.localAddr);
   context.transportMetrics.track(transport, labels);
   const choice = chooseProtocol(discovered.policy.value, discovered.profile?.value);
   const parent = parentLabels(discovered.policy.value.parent);
@@ -113,18 +114,18 @@ async function serveTarget(
     );
   switch (choice) {
     case "http1":
-      return http(1, NOTHING);
+      return http(1, early);
     case "http2":
-      return http(2, NOTHING);
+      return http(2, early);
     case "opaque":
-      return serveOpaque(context, stack, discovered, transport, NOTHING);
+      return serveOpaque(context, stack, discovered, transport, early);
     case "tls":
       throw new ProxyError(
         "unexpected",
         `${formatTarget(target)}: routing by TLS server name is not supported`,
       );
     case "detect":
-      return detectAndServe(context, stack, discovered, transport, http);
+      return detectAndServe(context, stack, discovered, transport, early, http);
     default:
       return choice satisfies never;
   }
@@ -135,11 +136,12 @@ async function detectAndServe(
   stack: TargetStack,
   discovered: Discovered,
   transport: SocketTransport,
+  early: Buffer,
   http: (version: 1 | 2, prefix: Buffer) => void,
 ): Promise<void> {
   const { clock, families, options } = context;
   const startedAtMs = clock.nowMs();
-  const found = await detectHttp(transport, clock, options.detectTimeoutMs);
+  const found = await detectHttp(transport, clock, options.detectTimeoutMs, { initial: early });
   const parent = parentLabels(discovered.policy.value.parent);
   const seconds = (clock.nowMs() - startedAtMs) / 1000;
   observeEvent(families.outboundTcpDetectHttpDurationSeconds, parent, seconds);
@@ -177,14 +179,6 @@ export async function serveOpaque(
   forward(transport, server, prefix, leave);
 }
 
-/** What was promised, or a failure as soon as the application leaves: nobody is then there to wait for it. */
-function whileConnected<T>(accepted: AcceptedSocket, promise: Promise<T>): Promise<T> {
-  const left = new Promise<never>((_resolve, reject) => {
-    accepted.socket.once("close", () => reject(new ProxyError("canceled", "closed by the application")));
-  });
-  return Promise.race([promise, left]);
-}
-
 /** Label values of `outbound_tcp_protocol_connections_total`. */
 const PROTOCOLS = { http1: "http/1", http2: "http/2", detect: "detect", opaque: "opaq", tls: "tls" } as const;
 
@@ -197,5 +191,3 @@ const RESULTS = {
   timeout: "read_timeout",
   closed: "error",
 } as const;
-
-const NOTHING = Buffer.alloc(0);

@@ -25,8 +25,8 @@ export interface DiscoverOptions {
 }
 
 /**
- * How long a name that has no policy may still turn out to have a profile. The control plane has answered by then, so it
- * is not away; and of a Service that does not exist the profile never comes.
+ * How long the profile of a name may come after its policy. The control plane is not away then; but while a Service does
+ * not exist its profile never comes, and applications that name it should be told.
  */
 const LATE_PROFILE_MS = 500;
 
@@ -50,8 +50,7 @@ export async function discover(
   const addr = addrOf(target);
   const coming = mayHaveProfile(target, options) ? control.watchProfile(addr, signal) : undefined;
   const lookup = await control.watchOutboundPolicy(addr, signal);
-  const isUnknown = lookup.kind === "not_found" && target.kind === "name";
-  const profile = await (isUnknown && coming !== undefined ? soon(coming, clock) : coming);
+  const profile = await (target.kind === "name" && coming !== undefined ? soon(coming, clock) : coming);
   switch (lookup.kind) {
     case "found":
       return { policy: lookup.watch, profile };

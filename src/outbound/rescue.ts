@@ -43,7 +43,11 @@ export const SERVER_RESCUE: readonly RescueRow[] = [
   { code: "injected_failure", rescue: respondWith(500, 9, "keep") },
   { code: "h2_reset", rescue: { kind: "reset" } },
   { code: "h2_goaway", rescue: { kind: "reset" } },
-  // A body that broke off after the client edge had passed its head on.
+  // CONNECT dials here, without the client edge in between.
+  { code: "tls_identity", rescue: respondWith(502, 14, "close") },
+  { code: "connect_timeout", rescue: respondWith(504, 4, "close") },
+  { code: "unauthorized", rescue: respondWith(403, 7, "keep") },
+  // And a body that broke off after the client edge had passed its head on.
   { code: "io", rescue: respondWith(502, 14, "close") },
   { code: "upstream_closed", rescue: respondWith(502, 14, "close") },
   { code: "bad_message", rescue: respondWith(502, 14, "close") },

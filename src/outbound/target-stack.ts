@@ -37,6 +37,8 @@ export class TargetStack {
   readonly target: Target;
   /** Rejects with a ProxyError if the target cannot be discovered. May stay pending while the control plane is away. */
   readonly discovered: Promise<Discovered>;
+  /** The same once it is there: nobody has to wait then. */
+  known: Discovered | undefined = undefined;
   readonly #context: TargetContext;
   readonly #stop = new AbortController();
   readonly #closers: (() => void)[] = [];
@@ -54,8 +56,11 @@ export class TargetStack {
       context.clock,
       this.#stop.signal,
     );
-    // Whoever waits for it hears of a failure; nobody may be waiting.
-    this.discovered.catch(() => {});
+    this.discovered.then(
+      (discovered) => (this.known = discovered),
+      // Whoever waits for it hears of a failure; nobody may be waiting.
+      () => {},
+    );
   }
 
   http(version: 1 | 2, { policy }: Discovered): HttpService {

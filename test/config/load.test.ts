@@ -165,6 +165,7 @@ describe("loading the configuration", () => {
       { POLICY_SVC_ADDR: "policy.linkerd:8090" },
       /_NAME must be specified together/,
     ],
+    ["an address that cannot be read, and no name", { POLICY_SVC_ADDR: "policy" }, /is missing a port/],
     [
       "localhost without its dot, which is not loopback",
       { POLICY_SVC_ADDR: "localhost:8090" },

@@ -1,77 +1,11 @@
-import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as fc from "fast-check";
-import { H1Chain } from "../support/h1-chain.ts";
-
-/** Bytes that look like HTTP/1 from afar, in any order, from both sides. */
-const pieces = fc.array(
-  fc.oneof(
-    {
-      weight: 8,
-      arbitrary: fc.constantFrom(
-        "GET / HTTP/1.1\r\nHost: h\r\n\r\n",
-        "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc",
-        "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n",
-        "3\r\nabc\r\n",
-        "0\r\n\r\n",
-        "0\r\nX: y\r\n\r\n",
-        "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n",
-        "CONNECT h:1 HTTP/1.1\r\nHost: h:1\r\n\r\n",
-        "POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n",
-        "HEAD / HTTP/1.0\r\n\r\n",
-      ),
-    },
-    { weight: 1, arbitrary: fc.constantFrom("\r\n", "\n", "garbage", "X: y\r\n", "\x00", "abc") },
-    { weight: 1, arbitrary: fc.constantFrom("FIN", "RST") },
-  ),
-  { maxLength: 8 },
-);
-const answers = fc.array(
-  fc.oneof(
-    {
-      weight: 8,
-      arbitrary: fc.constantFrom(
-        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
-        "HTTP/1.1 100 Continue\r\n\r\n",
-        "HTTP/1.1 101 Switching Protocols\r\n\r\n",
-        "HTTP/1.0 200 OK\r\n\r\nbody",
-        "HTTP/1.1 204 No Content\r\n\r\n",
-      ),
-    },
-    { weight: 1, arbitrary: fc.constantFrom("garbage\r\n", "3\r\n", "\r\n", "\x00") },
-    { weight: 1, arbitrary: fc.constantFrom("FIN", "RST") },
-  ),
-  { maxLength: 8 },
-);
+import { arbitraryAnswers, arbitraryPieces, converse } from "../support/h1-conversation.ts";
 
 test("INV-2 nothing that either side sends breaks the connection's state, and nothing is left behind", async () => {
   await fc.assert(
-    fc.asyncProperty(pieces, answers, fc.boolean(), async (sent, answered, bytewise) => {
-      const chain = new H1Chain(bytewise ? { split: () => 1 } : {});
-      const { left } = chain.clientPair;
-      for (let i = 0; i < 8; i++) {
-        const piece = sent[i];
-        if (piece === "FIN") left.end();
-        else if (piece === "RST") left.destroy();
-        else if (piece !== undefined && !left.destroyed) chain.client.send(piece);
-        await chain.settle();
-        const answer = answered[i];
-        const origin = chain.origins.at(-1);
-        if (answer === undefined || origin === undefined) continue;
-        if (answer === "FIN") origin.peer.end();
-        else if (answer === "RST") origin.pair.right.destroy();
-        else origin.peer.send(answer);
-        await chain.settle();
-      }
-      left.destroy();
-      await chain.settle();
-      assert.equal(chain.pool.activeConnections, 0);
-      chain.pool.close();
-      await chain.settle();
-      assert.equal(chain.pool.idleConnections, 0);
-      assert.ok(chain.origins.every(({ peer }) => peer.closed));
-      assert.equal(chain.clock.timers, 0);
+    fc.asyncProperty(arbitraryPieces, arbitraryAnswers, fc.boolean(), async (sent, answered, bytewise) => {
+      await converse(sent, answered, bytewise);
     }),
     { numRuns: 300 },
   );

@@ -2,24 +2,33 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { bulk } from "../../bench/scenarios/bulk.ts";
 
-/** Enough that a proxy which kept what the reader has not taken would show; `npm run scenario -- bulk` moves 100 MiB. */
-const BYTES = 8 << 20;
+const MIB = 1 << 20;
 
-/** Above what an idle proxy takes. The same bound as for 100 MiB: most of it is the garbage of the first requests. */
+/** `npm run scenario -- bulk` moves 100 MiB to the slow reader too. */
+const SLOW_BYTES = 8 * MIB;
+
+/** More than a proxy may grow by: one that does not hold the writer back is found out. */
+const STALLED_BYTES = 72 * MIB;
+
 const GROWTH_MAX_MIB = 64;
 
+/** The kernel's buffers of three connections, on both sides of each. */
+const AHEAD_MAX_MIB = 48;
+
 describe("bulk transfers through a pair of proxies", { timeout: 60_000 }, () => {
-  it("arrive byte for byte at a reader ten times slower than the writer, and leave no trace in memory", async (t) => {
-    const transfers = await bulk(BYTES, ({ protocol, direction, slowMiBPerSecond, growthMiB }) => {
-      const { outbound, inbound } = growthMiB;
+  it("arrive byte for byte, and wait with the writer when the reader is slow or stalled", async (t) => {
+    const results = await bulk({ slowBytes: SLOW_BYTES, stalledBytes: STALLED_BYTES }, (result) => {
+      const { protocol, direction, slowMiBPerSecond, aheadMiB, growthMiB } = result;
       t.diagnostic(
-        `${protocol} ${direction}: ${slowMiBPerSecond.toFixed(0)} MiB/s, grown by ${outbound.toFixed(0)} and ${inbound.toFixed(0)} MiB`,
+        `${protocol} ${direction}: ${slowMiBPerSecond.toFixed(1)} MiB/s to the slow reader, ${aheadMiB.toFixed(1)} MiB ahead ` +
+          `of the stalled one, proxies grown by ${growthMiB.outbound.toFixed(0)} and ${growthMiB.inbound.toFixed(0)} MiB`,
       );
     });
-    assert.equal(transfers.length, 8);
-    for (const { protocol, direction, growthMiB } of transfers) {
+    assert.equal(results.length, 8);
+    for (const { protocol, direction, growthMiB, aheadMiB } of results) {
       const most = Math.max(growthMiB.outbound, growthMiB.inbound);
       assert.ok(most < GROWTH_MAX_MIB, `${protocol} ${direction}: a proxy grew by ${most.toFixed(1)} MiB`);
+      assert.ok(aheadMiB < AHEAD_MAX_MIB, `${protocol} ${direction}: ${aheadMiB.toFixed(1)} MiB ahead`);
     }
   });
 });

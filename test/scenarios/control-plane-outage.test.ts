@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
 import {
   GrpcEcho,
   TcpEcho,
@@ -10,7 +11,7 @@ import {
   oneConnection,
 } from "../support/app/clients.ts";
 import { eventually } from "../support/app/eventually.ts";
-import { Pair, SERVICE } from "../support/app/pair.ts";
+import { Pair } from "../support/app/pair.ts";
 import { policyManifest } from "../support/app/policy-manifest.ts";
 import { NAMESPACE } from "../support/mesh-manifest.ts";
 
@@ -37,6 +38,7 @@ describe("a control plane that dies and comes back", { timeout: 60_000 }, () => 
   let pair: Pair;
   before(async () => {
     pair = await Pair.start({ manifests: { "policy.yaml": policyManifest(["client"]) } });
+    await pair.mesh.writeManifest("other.yaml", otherService("other", pair.application.ports.http1));
   });
   after(() => pair.close());
 
@@ -54,6 +56,11 @@ describe("a control plane that dies and comes back", { timeout: 60_000 }, () => 
       channel.close();
       tunnel.socket.destroy();
     });
+    const proxied = (service: string) =>
+      http1Get(
+        client.sidecar.outboundPort,
+        `http://${service}.${NAMESPACE}.svc.cluster.local:${application.ports.http1}/`,
+      );
     const mark = async (): Promise<unknown> => (await http1Get(ports.http1, "/", agent)).headers["x-mark"];
     const useAll = async (message: string): Promise<void> => {
       assert.equal((await http1Get(ports.http1, "/", agent)).status, 200);
@@ -74,6 +81,11 @@ describe("a control plane that dies and comes back", { timeout: 60_000 }, () => 
     for (let i = 0; i < 20; i++) await useAll(`without ${i}`);
     assert.equal(await mark(), "before");
 
+    // Where a target is that nobody asked for before cannot be known now: whoever wants it waits.
+    const waiting = proxied("other");
+    const answered = waiting.then(() => true);
+    assert.equal(await Promise.race([answered, pause(300, false)]), false);
+
     // What happens to the manifests meanwhile is learnt at the return.
     await mesh.writeManifest("route.yaml", routeManifest(application.ports.http1, "meanwhile"));
     const restartedAtMs = performance.now();
@@ -83,6 +95,7 @@ describe("a control plane that dies and comes back", { timeout: 60_000 }, () => 
       const found = await mark();
       return { yes: found === "meanwhile", found };
     });
+    assert.equal((await waiting).status, 200);
     await useAll("back");
 
     await mesh.writeManifest("policy.yaml", policyManifest(["nobody"]));
@@ -98,11 +111,9 @@ describe("a control plane that dies and comes back", { timeout: 60_000 }, () => 
     });
     tunnel = await TcpEcho.connect(ports.tcp);
     await useAll("allowed again");
-    // A target that nobody asked for before.
-    const late = `late.${SERVICE.split(".").slice(1).join(".")}:${application.ports.http1}`;
-    await mesh.writeManifest("late.yaml", lateService(application.ports.http1));
+    await mesh.writeManifest("late.yaml", otherService("late", application.ports.http1));
     const added = await eventually(BACK_WITHIN_MS, async () => {
-      const { status } = await http1Get(client.sidecar.outboundPort, `http://${late}/`);
+      const { status } = await proxied("late");
       return { yes: status === 200, found: status };
     });
     t.diagnostic(
@@ -113,11 +124,11 @@ describe("a control plane that dies and comes back", { timeout: 60_000 }, () => 
 });
 
 /** Another service of the same workload. */
-function lateService(port: number): string {
+function otherService(name: string, port: number): string {
   return `
 apiVersion: v1
 kind: Service
-metadata: { name: late, namespace: ${NAMESPACE} }
+metadata: { name: ${name}, namespace: ${NAMESPACE} }
 spec:
   selector: { app: web }
   ports: [{ name: http1, port: ${port}, targetPort: http1 }]

@@ -1,12 +1,16 @@
 import assert from "node:assert/strict";
-import type { ChildProcess } from "node:child_process";
+import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { request as httpRequest, type IncomingMessage } from "node:http";
 import { constants, type ClientHttp2Session } from "node:http2";
 import { connect as connectTcp } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, before, describe, it, type TestContext } from "node:test";
 import { text } from "node:stream/consumers";
 import { setTimeout as pause } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 import {
   GrpcEcho,
   TcpEcho,
@@ -19,6 +23,11 @@ import {
 import type { Application } from "../support/app/application.ts";
 import { eventually } from "../support/app/eventually.ts";
 import { Pair, startClient, type Client } from "../support/app/pair.ts";
+import { TestCa } from "../support/certs.ts";
+import { proxyEnvironment } from "../support/mesh-manifest.ts";
+import { freePort } from "../support/process-mesh.ts";
+
+const MAIN = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
 
 /** What is idle is closed, and what has ended is noticed, within this. */
 const SOON_MS = 2000;
@@ -152,6 +161,35 @@ describe("a proxy whose work does not end", { timeout: 30_000 }, () => {
   });
 });
 
+describe("a proxy that has no certificate yet", { timeout: 20_000 }, () => {
+  it("exits with 0 as soon as it is told to, and was never ready", async (t) => {
+    const dir = await mkdtemp(join(tmpdir(), "outrigger-drain-"));
+    t.after(() => rm(dir, { recursive: true }));
+    const tokenFile = join(dir, "token");
+    await writeFile(tokenFile, "a token");
+    const adminPort = await freePort();
+    const workload = { name: "early", ports: {}, proxyPort: await freePort() };
+    const nobody = `127.0.0.1:${await freePort()}`;
+    const { certPem: trustAnchorsPem } = TestCa.create();
+    const env = proxyEnvironment(
+      workload,
+      { control: nobody, trustAnchorsPem, tokenFile, identityDir: dir },
+      { LINKERD2_PROXY_ADMIN_LISTEN_ADDR: `127.0.0.1:${adminPort}` },
+    );
+    const child = spawn(process.execPath, ["--no-warnings", MAIN, "proxy"], { env, stdio: "ignore" });
+    t.after(() => void child.kill("SIGKILL"));
+    const exited = exitOf(child);
+    const admin = `http://127.0.0.1:${adminPort}`;
+    await eventually(10_000, async () => {
+      const { status } = await fetch(`${admin}/live`);
+      return { yes: status === 200, found: status };
+    });
+    assert.equal((await fetch(`${admin}/ready`)).status, 503);
+    child.kill("SIGTERM");
+    assert.deepEqual(await within(SOON_MS, "the exit", exited), { code: 0, signal: null });
+  });
+});
+
 interface Exit {
   readonly code: number | null;
   readonly signal: NodeJS.Signals | null;
@@ -168,7 +206,8 @@ async function waitingRequests(application: Application, count: number): Promise
 
 /** Starts the client's sidecar once more. */
 async function anew(t: TestContext, { mesh, application }: Pair): Promise<Client> {
-  const client = await startClient(mesh, application);
+  const environment = { LINKERD2_PROXY_OUTBOUND_HTTP_FAILFAST_TIMEOUT: "500ms" };
+  const client = await startClient(mesh, application, environment);
   t.after(() => mesh.stop(client.sidecar.process, "SIGKILL"));
   return client;
 }

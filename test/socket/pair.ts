@@ -58,7 +58,9 @@ export class Pair {
     for (const name of names) forwards.set(name, await freePort());
     const text = names.map((name) => `127.0.0.1:${forwards.get(name)}=${authorityOf(name, options)}`);
     try {
-      const server = await mesh.proxy("web", { ...QUICK, ...options.server });
+      // Watched from the start, so that the first connection already meets its policy.
+      const watched = { LINKERD2_PROXY_INBOUND_PORTS: Object.values(ports).join(",") };
+      const server = await mesh.proxy("web", { ...QUICK, ...watched, ...options.server });
       const client = await mesh.proxy("client", {
         ...QUICK,
         OUTRIGGER_FORWARD: text.join(","),
@@ -153,10 +155,10 @@ export function portOf(server: { address(): AddressInfo | string | null }): numb
 }
 
 /** Waits until something holds; fails after five seconds, naming it. */
-export async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
+export async function until(what: string | (() => string), holds: () => boolean | Promise<boolean>): Promise<void> {
   const deadline = performance.now() + 5_000;
   while (!(await holds())) {
-    if (performance.now() > deadline) assert.fail(`not after 5s: ${what}`);
+    if (performance.now() > deadline) assert.fail(`not after 5s: ${typeof what === "string" ? what : what()}`);
     await pause(5);
   }
 }
@@ -176,6 +178,25 @@ export function sum({ samples }: Page, name: string, labels: Readonly<Record<str
       total += sample.value;
   }
   return total;
+}
+
+/** Waits until a side has no connection left but those to its admin port, and checks that it counted each end. */
+export async function untilAllClosed(proxy: RunningProxy, direction: "inbound" | "outbound"): Promise<void> {
+  const admin = String(proxy.addrs.admin.port);
+  const count = (page: Page, name: string): number =>
+    sum(page, name, { direction }) - sum(page, name, { direction, target_port: admin });
+  let open = "";
+  await until(
+    () => `no ${direction} connection is open, but ${open}`,
+    async () => {
+      const now = await metricsOf(proxy);
+      const live = now.samples.filter((s) => s.name === "tcp_open_connections" && s.value > 0);
+      open = live.map((s) => `${s.value} of ${JSON.stringify([...s.labels.values()])}`).join(", ");
+      return count(now, "tcp_open_connections") === 0;
+    },
+  );
+  const page = await metricsOf(proxy);
+  assert.equal(count(page, "tcp_close_total"), count(page, "tcp_open_total"));
 }
 
 export { identityOf };

@@ -36,14 +36,28 @@ export interface Sidecar {
   readonly forwardPorts: readonly number[];
 }
 
-/** A free port of this moment. */
+/** Below the ports that Linux gives to outgoing connections, which would take a free one before it is used. */
+const PORT_MIN = 20_000;
+const PORT_MAX = 32_000;
+
+const given = new Set<number>();
+
+/** A port that nobody listens on, and that no other call of this process got. */
 export async function freePort(): Promise<number> {
+  for (;;) {
+    const port = PORT_MIN + Math.floor(Math.random() * (PORT_MAX - PORT_MIN));
+    if (given.has(port) || !(await isFree(port))) continue;
+    given.add(port);
+    return port;
+  }
+}
+
+function isFree(port: number): Promise<boolean> {
   const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === "string") throw new Error("no port");
-  return address.port;
+  return new Promise((resolve) => {
+    server.once("error", () => resolve(false));
+    server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
+  });
 }
 
 export class ProcessMesh {

@@ -10,7 +10,7 @@ import {
 import { createServer as createTcp, type Server as NetServer, type Socket } from "node:net";
 import type { Writable } from "node:stream";
 import { Server as GrpcServer, ServerCredentials, type ServerDuplexStream } from "@grpc/grpc-js";
-import { readContent, writeContent, type BytesPerSecond } from "./transfer.ts";
+import { Transfer } from "./transfer.ts";
 
 /** Ports of the application, and of the forwards that lead to it. */
 export interface Ports {
@@ -25,17 +25,14 @@ export const ECHO_METHOD = "/scenario.Transfer/Echo";
 export const UPLOAD_METHOD = "/scenario.Transfer/Upload";
 export const DOWNLOAD_METHOD = "/scenario.Transfer/Download";
 
-/** Metadata of a download: how many bytes are wanted. */
-export const BYTES_METADATA = "x-bytes";
-
 /**
  * HTTP: `GET /` answers "hello"; `GET /wait` waits for `openGate()`, and `GET /gate` does after its first byte; `POST /upload` reads content and
  * tells its length, `GET /download?N` answers with N bytes of content. TCP: the first line is `echo`, `upload` or
  * `download N`.
  */
 export class Application {
-  /** How fast uploads are read. */
-  readRate: BytesPerSecond = undefined;
+  /** What the next upload or download is. */
+  transfer = new Transfer(0, { kind: "free" });
   /** Requests that wait for the gate. */
   waiting = 0;
   /** Why uploads and downloads failed, so that a test can tell. */
@@ -99,12 +96,12 @@ export class Application {
 
   async #answer(request: Incoming, response: Outgoing): Promise<void> {
     try {
-      const [path = "", query = ""] = (request.url ?? "").split("?");
+      const path = request.url ?? "";
       if (path === "/upload") {
-        response.end(String(await readContent(request, this.readRate)));
+        response.end(String(await this.transfer.read(request)));
       } else if (path === "/download") {
-        response.setHeader("content-length", query);
-        await writeContent(response, Number(query));
+        response.setHeader("content-length", this.transfer.bytes);
+        await this.transfer.write(response);
         response.end();
       } else if (path === "/gate") {
         request.resume();
@@ -134,11 +131,11 @@ export class Application {
     try {
       switch (call.getPath()) {
         case UPLOAD_METHOD:
-          call.write(Buffer.from(String(await readContent(call, this.readRate))));
+          call.write(Buffer.from(String(await this.transfer.read(call))));
           break;
         case DOWNLOAD_METHOD:
           call.resume();
-          await writeContent(call, Number(call.metadata.get(BYTES_METADATA)[0]));
+          await this.transfer.write(call);
           break;
         default:
           for await (const message of call.iterator({ destroyOnReturn: false })) call.write(message);
@@ -152,11 +149,11 @@ export class Application {
 
   async #talk(socket: Socket): Promise<void> {
     try {
-      const [command = "", argument = ""] = (await firstLine(socket)).split(" ");
+      const command = await firstLine(socket);
       if (command === "upload") {
-        socket.end(String(await readContent(socket, this.readRate)));
+        socket.end(String(await this.transfer.read(socket)));
       } else if (command === "download") {
-        await writeContent(socket, Number(argument));
+        await this.transfer.write(socket);
         socket.end();
       } else if (command === "echo") {
         socket.pipe(socket);

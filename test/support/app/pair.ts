@@ -1,4 +1,5 @@
 /** An application behind a pair of sidecars, each a process: what most scenarios run on. */
+import { status } from "@grpc/grpc-js";
 import { freePort, ProcessMesh, type ProcessMeshOptions, type Sidecar } from "../process-mesh.ts";
 import { Application, type Ports } from "./application.ts";
 import { grpcCall, http1Get, http2Connect, http2Get, tcpCall } from "./clients.ts";
@@ -74,13 +75,13 @@ export async function startClient(
 }
 
 async function callAll(ports: Ports): Promise<void> {
-  const { status } = await http1Get(ports.http1);
-  if (status !== 200) throw new Error(`HTTP/1: ${status}`);
+  const first = await http1Get(ports.http1);
+  if (first.status !== 200) throw new Error(`HTTP/1: ${first.status}`);
   const session = await http2Connect(ports.http2);
   const answer = await http2Get(session).finally(() => session.close());
   if (answer.status !== 200) throw new Error(`HTTP/2: ${answer.status}`);
   const { code, details } = await grpcCall(ports.grpc);
-  if (code !== 0) throw new Error(`gRPC: ${code} ${details}`);
+  if (code !== status.OK) throw new Error(`gRPC: ${code} ${details}`);
   const failure = await tcpCall(ports.tcp);
   if (failure !== undefined) throw new Error(`TCP: ${failure}`);
 }

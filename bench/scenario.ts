@@ -1,0 +1,81 @@
+/** `npm run scenario -- NAME`: the long forms of what `npm test` shows in seconds. Exits with 1 if a promise is broken. */
+import { parseArgs } from "node:util";
+import { table } from "./harness/report.ts";
+import { bulk } from "./scenarios/bulk.ts";
+import { rotation } from "./scenarios/rotation.ts";
+
+const HELP = `npm run scenario -- NAME
+
+  bulk       100 MiB each way over HTTP/1, HTTP/2, gRPC and TCP through a pair of proxies, byte for byte, to a reader ten
+             times slower than the writer: no proxy may grow by 64 MiB (about a minute and a half)
+  rotation   certificates that live 20 seconds, requests of every protocol for a minute: none may fail
+
+Runs the control plane and both proxies as processes on loopback. Exits with 1 if what it shows does not hold.
+`;
+
+const MIB = 1 << 20;
+const GROWTH_MAX_MIB = 64;
+
+/** Each prints what it measured. @returns what did not hold. */
+const SCENARIOS: Readonly<Record<string, () => Promise<readonly string[]>>> = {
+  async bulk() {
+    const bytes = 100 * MIB;
+    const results = await bulk({ slowBytes: bytes, stalledBytes: bytes }, ({ protocol, direction }) => {
+      process.stderr.write(`${protocol} ${direction}: all bytes arrived\n`);
+    });
+    console.log(
+      table(
+        results.map((result) => ({
+          transfer: `${result.protocol} ${result.direction}`,
+          "fast MiB/s": result.fastMiBPerSecond.toFixed(0),
+          "slow MiB/s": result.slowMiBPerSecond.toFixed(1),
+          "ahead of a stalled reader, MiB": result.aheadMiB.toFixed(1),
+          "outbound grew, MiB": result.growthMiB.outbound.toFixed(1),
+          "inbound grew, MiB": result.growthMiB.inbound.toFixed(1),
+        })),
+      ),
+    );
+    return results
+      .filter(({ growthMiB }) => Math.max(growthMiB.outbound, growthMiB.inbound) >= GROWTH_MAX_MIB)
+      .map(
+        ({ protocol, direction }) =>
+          `${protocol} ${direction}: a proxy grew by ${GROWTH_MAX_MIB} MiB or more`,
+      );
+  },
+
+  async rotation() {
+    const result = await rotation({ lifetimeSeconds: 20, seconds: 60, perSecond: 20 });
+    const { outbound, inbound } = result.renewals;
+    console.log(
+      table(Object.entries(result.requests).map(([kind, count]) => ({ kind, requests: String(count) }))),
+    );
+    console.log(
+      `\nrenewed ${outbound} and ${inbound} times, ${result.handshakes} handshakes, first certificates run out ` +
+        `${result.firstExpiredSecondsBeforeEnd.toFixed(0)} s before the end, ${result.failures.length} failures`,
+    );
+    const broken = [...result.failures];
+    // 60 s in steps of 70% of 20 s.
+    if (Math.min(outbound, inbound) < 3) broken.push("certificates were renewed less than three times");
+    if (result.firstExpiredSecondsBeforeEnd <= 0)
+      broken.push("the first certificates were still good at the end");
+    return broken;
+  },
+};
+
+const { values, positionals } = parseArgs({
+  options: { help: { type: "boolean", short: "h" } },
+  allowPositionals: true,
+});
+const [name = ""] = positionals;
+const scenario = SCENARIOS[name];
+if (values.help === true) {
+  process.stdout.write(HELP);
+} else if (scenario === undefined || positionals.length !== 1) {
+  const known = Object.keys(SCENARIOS).join(", ");
+  process.stderr.write(`scenario: found "${positionals.join(" ")}", expected one of ${known}\n`);
+  process.exitCode = 64;
+} else {
+  const broken = await scenario();
+  for (const problem of broken) console.error(`BROKEN: ${problem}`);
+  if (broken.length > 0) process.exitCode = 1;
+}
