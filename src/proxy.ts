@@ -83,7 +83,9 @@ export async function startProxy(config: Config, dependencies: ProxyDependencies
   const families = createFamilies(registry);
   registerProcessMetrics(registry, clock);
   families.proxyBuildInfo.cell(buildInfoLabels(BUILD)).value = 1;
-  families.rustlsInfo.cell(tlsInfoLabels(TLS_INFO.suites, TLS_INFO.groups, "openssl", getFips() === 1)).value = 1;
+  families.rustlsInfo.cell(
+    tlsInfoLabels(TLS_INFO.suites, TLS_INFO.groups, "openssl", getFips() === 1),
+  ).value = 1;
   const transportMetrics = new TransportMetrics(families);
   registry.beforeScrape(() => transportMetrics.refresh());
   const drain = new Drain();

@@ -1,5 +1,5 @@
 import { setTimeout as pause } from "node:timers/promises";
-import { status } from "@grpc/grpc-js";
+import { status as grpcStatus } from "@grpc/grpc-js";
 import {
   GrpcEcho,
   grpcChannel,
@@ -89,7 +89,7 @@ export async function rotation({
       repeat("TCP, new connection", (n) => tcpCall(ports.tcp, `message ${n}`)),
     ]);
     const ended = await stream.end();
-    if (ended.code !== status.OK) failures.push(`gRPC stream: ${ended.code} ${ended.details}`);
+    if (ended.code !== grpcStatus.OK) failures.push(`gRPC stream: ${ended.code} ${ended.details}`);
     const result = {
       requests,
       failures,

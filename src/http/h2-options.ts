@@ -51,6 +51,12 @@ export interface H2ServerOptions extends H2Options {
   readonly maxConcurrentStreams?: number;
 }
 
+/**
+ * How long a server may take from the connection to its SETTINGS (HC-06). Without them it may be anything that accepts
+ * connections; requests sent to it would hang.
+ */
+export const H2_SERVER_SETTINGS_MS = 10_000;
+
 export interface H2ClientOptions extends H2Options {
   /** Called once, when the server's first SETTINGS arrived: the connection is known to speak HTTP/2. */
   readonly onReady?: () => void;

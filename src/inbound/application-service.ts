@@ -30,7 +30,11 @@ export class ApplicationService implements HttpService {
 
   call(head: RequestHead, last: boolean, response: ResponseSink): Sink {
     if (this.#inFlight.tryAcquire()) {
-      return new ApplicationExchange(this.#metrics, this.#inFlight, head, response).start(this.#inner, head, last);
+      return new ApplicationExchange(this.#metrics, this.#inFlight, head, response).start(
+        this.#inner,
+        head,
+        last,
+      );
     }
     response.reset(new ProxyError("loadshed", "too many requests in flight", { side: "proxy" }));
     return new DiscardSink(response);

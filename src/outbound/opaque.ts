@@ -84,7 +84,10 @@ export class OpaqueStack {
 
   #build(route: OpaqueClientRoute | undefined): BuiltRoute {
     const distribution = route?.distribution ?? EMPTY;
-    const arm = ({ backend, filters }: RouteBackend): Arm => ({ backend: this.#backends.get(backend), filters });
+    const arm = ({ backend, filters }: RouteBackend): Arm => ({
+      backend: this.#backends.get(backend),
+      filters,
+    });
     switch (distribution.kind) {
       case "empty":
         return { route, distributor: new Distributor<Arm>("first_available", []) };

@@ -49,13 +49,7 @@ export class TargetStack {
   constructor(target: Target, context: TargetContext) {
     this.target = target;
     this.#context = context;
-    this.discovered = discover(
-      context.control,
-      target,
-      context.discovery,
-      context.clock,
-      this.#stop.signal,
-    );
+    this.discovered = discover(context.control, target, context.discovery, context.clock, this.#stop.signal);
     this.discovered.then(
       (discovered) => (this.known = discovered),
       // Whoever waits for it hears of a failure; nobody may be waiting.

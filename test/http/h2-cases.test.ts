@@ -74,7 +74,7 @@ test("H2-T55 a CONNECT always gets a final status, whatever the origin does", as
     [":authority", "h.test:443"],
   ];
   const cases: [string, (front: H2ToH1) => void, RegExp][] = [
-    ["takes it", (f) => f.origin(0).send("HTTP/1.1 200 OK\r\n\r\n"), /^HEADERS 1 :status=200 date=[^=]*$|^HEADERS 1 :status=200$/],
+    ["takes it", (f) => f.origin(0).send("HTTP/1.1 200 OK\r\n\r\n"), /^HEADERS 1 :status=200$/],
     [
       "refuses it",
       (f) => f.origin(0).send("HTTP/1.1 405 No\r\ncontent-length: 0\r\n\r\n"),
@@ -178,16 +178,20 @@ test("H2-M01 a client that never acknowledges and takes frames of 16 MiB is serv
 });
 
 /** An origin whose responses are 10 MB each, sent as its peer gives credit; tells how much it could send. */
-function bulkOrigin(bytes = 10_000_000): { service: ScriptedService; credited: () => number } {
+function bulkOrigin(
+  bytes = 10_000_000,
+  window = 65_536,
+): { service: ScriptedService; credited: () => number } {
   const body = bodyOf(bytes);
   let credited = 0;
   const service = new ScriptedService(({ request, response }) => {
-    const source = new BodySource(body, 65_536, 16_384);
+    const source = new BodySource(body, window, 16_384);
     request.onEvent = (event) => {
       if (event !== "credit") return;
-      credited += request.credited;
-      source.credit(request.credited);
+      const due = request.credited;
       request.credited = 0;
+      credited += due;
+      source.credit(due);
     };
     response.head(responseHead(200), false);
     source.start(response);
@@ -250,29 +254,28 @@ test("H2-D13 streams above the advertised limit are refused, and those below it 
   assert.equal(front.server.openStreams, 0);
 });
 
-for (const id of ["H2-A01", "SL-07"]) {
-  test(`${id} a window opened byte by byte on 100 streams costs one frame each, and bounded memory`, async () => {
-    const { service, credited } = bulkOrigin(1_000_000);
-    const front = new H2ToH2(service);
-    front.peer.shakeHands([4, 0]);
-    for (let i = 0; i < 100; i++) front.peer.request(2 * i + 1);
-    await front.settle();
-    front.peer.frames.length = 0;
-    // As many as one read of the socket can hold: the longest that one turn may take.
-    const updates = 5_000;
-    for (let i = 0; i < updates; i++) front.peer.windowUpdate(2 * (i % 100) + 1, 1);
-    const before = process.cpuUsage();
-    await front.settle();
-    const { user, system } = process.cpuUsage(before);
-    const data = front.peer.of(FrameType.data);
-    assert.equal(data.length, updates);
-    assert.ok(data.every((frame) => frame.payload.length === 1));
-    // The connection's window upstream bounds what all streams together have parked.
-    assert.ok(credited() <= 1_048_576 + 100 * 16_384, `${credited()} bytes left the origin`);
-    // INV-7 for a turn; what the other three ends of the test cost is in here as well.
-    assert.ok(user + system < 1_000_000, `${user + system}us for ${updates} updates`);
-  });
-}
+test("H2-A01 SL-07 a window opened byte by byte on 100 streams costs one frame each, and bounded memory", async () => {
+  const { service, credited } = bulkOrigin(1_000_000, 8_192);
+  const front = new H2Front(service);
+  front.peer.shakeHands([4, 0]);
+  for (let i = 0; i < 100; i++) front.peer.request(2 * i + 1);
+  await front.settle();
+  assert.equal(credited(), 0);
+  front.peer.frames.length = 0;
+  // As many as one read of the socket can hold: the longest that one turn may take.
+  const updates = 5_000;
+  for (let i = 0; i < updates; i++) front.peer.windowUpdate(2 * (i % 100) + 1, 1);
+  const before = process.cpuUsage();
+  await front.settle();
+  const { user, system } = process.cpuUsage(before);
+  const data = front.peer.of(FrameType.data);
+  assert.equal(data.length, updates);
+  assert.ok(data.every((frame) => frame.payload.length === 1));
+  // Only what left makes room for more.
+  assert.equal(credited(), updates);
+  // INV-7 with room for the other end, which works in the same process.
+  assert.ok(user + system < 100_000, `${user + system}us for ${updates} updates`);
+});
 
 test("H2-A02 constant reprioritisation changes nothing and is not remembered", async () => {
   const service = answering();
@@ -285,7 +288,12 @@ test("H2-A02 constant reprioritisation changes nothing and is not remembered", a
     const id = 2 * (i % 10) + 1;
     const parent = 2 * ((i * 7 + 1) % 10) + 1;
     if (parent === id) continue;
-    front.peer.send(FrameType.priority, 0, id, Buffer.concat([uint32((parent | 0x8000_0000) >>> 0), Buffer.of(i & 255)]));
+    front.peer.send(
+      FrameType.priority,
+      0,
+      id,
+      Buffer.concat([uint32((parent | 0x8000_0000) >>> 0), Buffer.of(i & 255)]),
+    );
   }
   await front.settle();
   assert.deepEqual(front.peer.heard, []);
@@ -295,10 +303,7 @@ test("H2-A02 constant reprioritisation changes nothing and is not remembered", a
 
 /** Each makes the server reset a stream that an exchange depends on. */
 const MADE_RESETS: [string, (front: H2Front, id: number) => void][] = [
-  [
-    "H2-A03 an invalid request",
-    (f, id) => f.peer.headers(id, [...BASE, ["connection", "close"]], true),
-  ],
+  ["H2-A03 an invalid request", (f, id) => f.peer.headers(id, [...BASE, ["connection", "close"]], true)],
   [
     "H2-A09 a WINDOW_UPDATE of 0",
     (f, id) => {
@@ -352,12 +357,15 @@ for (const [what, act] of MADE_RESETS) {
 }
 
 test("H2-A06 a header block without end is given up, and a connection may die inside of one", async () => {
-  for (const piece of [Buffer.alloc(0), Buffer.alloc(16_384, 0x82)]) {
+  for (const [piece, count] of [
+    [Buffer.alloc(0), 1_000],
+    [Buffer.alloc(16_384, 0x82), 50],
+  ] as const) {
     const service = answering();
     const front = new H2Front(service);
     front.peer.shakeHands();
     front.peer.send(FrameType.headers, FrameFlag.endStream, 1, block(BASE));
-    for (let i = 0; i < 1_000; i++) front.peer.send(FrameType.continuation, 0, 1, piece);
+    for (let i = 0; i < count; i++) front.peer.send(FrameType.continuation, 0, 1, piece);
     await front.settle();
     assert.match(front.peer.heard.at(-1) ?? "", /ENHANCE_YOUR_CALM$/);
     assert.equal(service.requests.length, 0);
@@ -391,7 +399,12 @@ test("H2-A07 a small block that decodes to 16 MB is given up at four times the l
   // Under that, the stream alone fails: 100 references are 400 KB for four times 64 KiB, 40 are not.
   const milder = new H2Front(service);
   milder.peer.shakeHands();
-  milder.peer.send(FrameType.headers, 5, 1, Buffer.concat([block(BASE), block([["x", "v".repeat(4_000)]], 0x40), Buffer.alloc(40, 0xbe)]));
+  milder.peer.send(
+    FrameType.headers,
+    5,
+    1,
+    Buffer.concat([block(BASE), block([["x", "v".repeat(4_000)]], 0x40), Buffer.alloc(40, 0xbe)]),
+  );
   await milder.settle();
   assert.deepEqual(milder.peer.heard, ["HEADERS 1 :status=431 END"]);
   await stillServes(milder, 3);
@@ -455,7 +468,8 @@ test("H2-A12 a connection with a preface and nothing more is kept; where PINGs a
       front.clock.advance(1_000);
       await front.settle();
     }
-    for (const ping of live.peer.of(FrameType.ping)) live.peer.send(FrameType.ping, FrameFlag.ack, 0, ping.payload);
+    for (const ping of live.peer.of(FrameType.ping))
+      live.peer.send(FrameType.ping, FrameFlag.ack, 0, ping.payload);
     live.peer.frames.length = 0;
     await live.settle();
     if (second === 11) assert.equal(dead.closes.length, 0);

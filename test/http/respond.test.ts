@@ -134,7 +134,9 @@ test("a gRPC body that breaks off ends in a status; any other body visibly break
   const grpc = setUp({}, 20, ["content-type: application/grpc"]);
   grpc.server.response?.head(responseHead(200), false);
   grpc.server.response?.reset(io);
-  assert.deepEqual(grpc.client.events.slice(1), ["trailers [grpc-status: 14; grpc-message: connection refused]"]);
+  assert.deepEqual(grpc.client.events.slice(1), [
+    "trailers [grpc-status: 14; grpc-message: connection refused]",
+  ]);
   const plain = setUp();
   plain.server.response?.head(responseHead(200), false);
   plain.server.response?.reset(io);

@@ -75,7 +75,10 @@ test("a second change replaces a successor that never became ready", () => {
   made[0]?.become(true);
   pool.apply({ kind: "add", endpoints: [{ addr: AT, metadata: CHANGED }] });
   pool.apply({ kind: "add", endpoints: [{ addr: AT, metadata: { ...CHANGED, zoneLocality: "local" } }] });
-  assert.deepEqual(made.map(({ closed }) => closed), [false, true, false]);
+  assert.deepEqual(
+    made.map(({ closed }) => closed),
+    [false, true, false],
+  );
   made[1]?.become(true);
   assert.equal(pool.pick(0), made[0]);
 });

@@ -17,7 +17,11 @@ const balanced: Backend = {
   dispatcher: { kind: "balance", path: name("db.shop.svc.cluster.local:5432"), load: DEFAULT_LOAD },
 };
 
-function policyOf(backend: Backend, filters: readonly Filter[] = [], route: Partial<OpaqueClientRoute> = {}): ClientPolicy {
+function policyOf(
+  backend: Backend,
+  filters: readonly Filter[] = [],
+  route: Partial<OpaqueClientRoute> = {},
+): ClientPolicy {
   return {
     parent: metaDefault("parent"),
     protocol: {
@@ -100,7 +104,9 @@ test("those who wait for a backend go on waiting when the policy changes around 
 
 test("a backend that the policy names no more is let go of", async () => {
   const { stack, control, watch } = stackOf(policyOf(balanced));
-  watch.publish(policyOf({ meta: metaDefault("gone"), dispatcher: { kind: "fail", message: "no such Service" } }));
+  watch.publish(
+    policyOf({ meta: metaDefault("gone"), dispatcher: { kind: "fail", message: "no such Service" } }),
+  );
   assert.equal(control.resolutions[0]?.signal.aborted, true);
   await assert.rejects(connect(stack), code("fail_dispatcher", /no such Service/));
 });

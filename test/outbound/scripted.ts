@@ -2,7 +2,11 @@
 import { parseAddr, type Addr, type NameAddr } from "../../src/addr/name-addr.ts";
 import { parseDnsName } from "../../src/addr/dns-name.ts";
 import { parseSocketAddr, type SocketAddr } from "../../src/addr/socket-addr.ts";
-import type { ControlPlane, EndpointListener, OutboundPolicyLookup } from "../../src/control/control-plane.ts";
+import type {
+  ControlPlane,
+  EndpointListener,
+  OutboundPolicyLookup,
+} from "../../src/control/control-plane.ts";
 import { parseId } from "../../src/identity/id.ts";
 import { parseTrustRoots } from "../../src/identity/trust-roots.ts";
 import { NO_LOG } from "../../src/log/log.ts";
@@ -22,7 +26,7 @@ import { Originator } from "../../src/tls/originate.ts";
 import { TransportMetrics } from "../../src/transport/transport-metrics.ts";
 import { WatchCell, type Watch } from "../../src/watch/watch.ts";
 import { TestCa } from "../support/certs.ts";
-import { FakeClock } from "../support/fake-clock.ts";
+import type { FakeClock } from "../support/fake-clock.ts";
 
 export function must<T>(value: Parsed<T>): T {
   if (!value.ok) throw new Error(value.problem);
@@ -52,7 +56,10 @@ export interface Resolution {
 
 export class ScriptedControlPlane implements ControlPlane {
   readonly unreachable = undefined;
-  readonly lookups: { readonly signal: AbortSignal; readonly answer: (lookup: OutboundPolicyLookup) => void }[] = [];
+  readonly lookups: {
+    readonly signal: AbortSignal;
+    readonly answer: (lookup: OutboundPolicyLookup) => void;
+  }[] = [];
   readonly resolutions: Resolution[] = [];
 
   watchProfile(): Promise<Watch<Profile> | undefined> {

@@ -6,7 +6,14 @@ import { synthesizeBalance } from "../../src/policy/synthesize.ts";
 import { WatchCell } from "../../src/watch/watch.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { textOf } from "../support/recording-app.ts";
-import { RequestHead, SCHEME_HTTP, METHOD, PATH, AUTHORITY, type ResponseHead } from "../../src/http/message.ts";
+import {
+  RequestHead,
+  SCHEME_HTTP,
+  METHOD,
+  PATH,
+  AUTHORITY,
+  type ResponseHead,
+} from "../../src/http/message.ts";
 import { headerField } from "../../src/wire/header-field.ts";
 import { name, ScriptedControlPlane, scriptedContext, target } from "./scripted.ts";
 
@@ -19,7 +26,10 @@ function cacheOf(): { clock: FakeClock; control: ScriptedControlPlane; cache: Ta
   return { clock, control, cache: new TargetCache(scriptedContext(clock, control), IDLE_MS) };
 }
 
-const found = { kind: "found", watch: new WatchCell(synthesizeBalance("profile", name("web.shop.svc.cluster.local:80"), 10_000)) } as const;
+const found = {
+  kind: "found",
+  watch: new WatchCell(synthesizeBalance("profile", name("web.shop.svc.cluster.local:80"), 10_000)),
+} as const;
 
 test("connections share the lookup of their target, which ends when nobody has used it for the idle time", () => {
   const { clock, control, cache } = cacheOf();

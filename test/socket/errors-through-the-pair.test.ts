@@ -34,7 +34,8 @@ describe("what goes wrong between two sidecars", { timeout: 30_000 }, () => {
         "denied.yaml": serverManifest("denied", "denied", "HTTP/1"),
         "plain.yaml": service("plain", [80, 81]) + slice("plain", { port80: closed, port81: appPort }),
         "empty.yaml": service("empty", [80]),
-        "routed.yaml": service("routed", [80]) + slice("routed", { port80: appPort }) + route("routed", "/known"),
+        "routed.yaml":
+          service("routed", [80]) + slice("routed", { port80: appPort }) + route("routed", "/known"),
       },
       client: {
         LINKERD2_PROXY_OUTBOUND_HTTP_FAILFAST_TIMEOUT: `${FAILFAST_MS}ms`,
@@ -165,7 +166,9 @@ describe("what goes wrong between two sidecars", { timeout: 30_000 }, () => {
       const socket = connect(pair.outboundPort, "127.0.0.1");
       let text = "";
       socket.on("data", (chunk) => (text += chunk.toString("latin1")));
-      socket.write(`CONNECT ${named("imposter")} HTTP/1.1\r\nhost: x\r\n\r\nGET / HTTP/1.1\r\nhost: x\r\n\r\n`);
+      socket.write(
+        `CONNECT ${named("imposter")} HTTP/1.1\r\nhost: x\r\n\r\nGET / HTTP/1.1\r\nhost: x\r\n\r\n`,
+      );
       await until("it is answered", () => text.includes("\r\n\r\n"));
       socket.destroy();
       return text;
@@ -190,7 +193,10 @@ describe("what goes wrong between two sidecars", { timeout: 30_000 }, () => {
     assert.match(String(shed.headers["l5d-proxy-error"]), /too many requests in flight/);
     for (const answer of held) answer();
     held = [];
-    assert.deepEqual((await Promise.all(waiting)).map(({ status }) => status), [200, 200, 200]);
+    assert.deepEqual(
+      (await Promise.all(waiting)).map(({ status }) => status),
+      [200, 200, 200],
+    );
     assert.equal((await explicitly(named("plain", 81))).status, 200);
   });
 

@@ -128,7 +128,12 @@ describe("gRPC through two sidecars", { timeout: 30_000 }, () => {
     request: Buffer,
     options = {},
     metadata = new Metadata(),
-  ): Promise<{ error: ServiceError | null; value: Buffer | undefined; header: Metadata; trailer: Metadata }> =>
+  ): Promise<{
+    error: ServiceError | null;
+    value: Buffer | undefined;
+    header: Metadata;
+    trailer: Metadata;
+  }> =>
     new Promise((resolve) => {
       let header = new Metadata();
       let trailer = new Metadata();
@@ -174,7 +179,12 @@ describe("gRPC through two sidecars", { timeout: 30_000 }, () => {
     });
     assert.equal(collected?.toString(), "500000");
 
-    const repeated = client.makeServerStreamRequest("/test.Echo/Repeat", same, same, Buffer.alloc(5_000, "r"));
+    const repeated = client.makeServerStreamRequest(
+      "/test.Echo/Repeat",
+      same,
+      same,
+      Buffer.alloc(5_000, "r"),
+    );
     let bytes = 0;
     repeated.on("data", (chunk: Buffer) => (bytes += chunk.length));
     await once(repeated, "end");
@@ -203,7 +213,9 @@ describe("gRPC through two sidecars", { timeout: 30_000 }, () => {
   });
 
   test("a deadline reaches the application and ends the call", async () => {
-    const { error } = await unary(client, "/test.Echo/Hang", Buffer.from("x"), { deadline: Date.now() + 300 });
+    const { error } = await unary(client, "/test.Echo/Hang", Buffer.from("x"), {
+      deadline: Date.now() + 300,
+    });
     assert.equal(error?.code, status.DEADLINE_EXCEEDED);
     assert.ok(deadlineSeen instanceof Date || Number.isFinite(deadlineSeen));
   });
@@ -211,9 +223,15 @@ describe("gRPC through two sidecars", { timeout: 30_000 }, () => {
   test("a call that policy denies gets PERMISSION_DENIED and, being meshed, the reason", async () => {
     const { error } = await unary(closed, "/test.Echo/Unary", Buffer.from("x"));
     assert.equal(error?.code, status.PERMISSION_DENIED);
-    assert.match(error.details, /^client 127\.0\.0\.1:\d+: server: 127\.0\.0\.1:\d+: unauthorized request on route$/);
+    assert.match(
+      error.details,
+      /^client 127\.0\.0\.1:\d+: server: 127\.0\.0\.1:\d+: unauthorized request on route$/,
+    );
     // The connection is kept: the next call is refused in the same way.
-    assert.equal((await unary(closed, "/test.Echo/Unary", Buffer.from("x"))).error?.code, status.PERMISSION_DENIED);
+    assert.equal(
+      (await unary(closed, "/test.Echo/Unary", Buffer.from("x"))).error?.code,
+      status.PERMISSION_DENIED,
+    );
     const page = await metricsOf(pair.server);
     assert.equal(sum(page, "inbound_http_authz_deny_total"), 2);
   });

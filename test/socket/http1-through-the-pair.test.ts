@@ -24,7 +24,7 @@ describe("HTTP/1 through two sidecars", { timeout: 30_000 }, () => {
       if (url === "/204") return response.writeHead(204).end();
       if (url === "/304") return response.writeHead(304, { etag: '"x"' }).end();
       if (url === "/forged") response.setHeader("l5d-proxy-error", "from the application");
-      if (url === "/slow") return;
+      if (url === "/slow") return undefined;
       if (url === "/trailers") {
         response.setHeader("trailer", "x-sum");
         response.write("body");
@@ -50,7 +50,10 @@ describe("HTTP/1 through two sidecars", { timeout: 30_000 }, () => {
     await pair.close();
   });
 
-  const ask = (options: RequestOptions, body?: (send: ReturnType<typeof httpRequest>) => void): Promise<Answer> =>
+  const ask = (
+    options: RequestOptions,
+    body?: (send: ReturnType<typeof httpRequest>) => void,
+  ): Promise<Answer> =>
     new Promise((resolve, reject) => {
       const request = httpRequest(
         { host: "127.0.0.1", port: pair.forward("http"), agent, ...options },
@@ -73,7 +76,9 @@ describe("HTTP/1 through two sidecars", { timeout: 30_000 }, () => {
       else body(request);
     });
 
-  const seen = (answer: Answer): { version: string; method: string; url: string; headers: Record<string, string> } => {
+  const seen = (
+    answer: Answer,
+  ): { version: string; method: string; url: string; headers: Record<string, string> } => {
     const [version, method, url, headers] = JSON.parse(String(answer.headers["seen"])) as [
       string,
       string,
@@ -99,7 +104,12 @@ describe("HTTP/1 through two sidecars", { timeout: 30_000 }, () => {
   test("a GET arrives as HTTP/1.1, without the mesh's headers and with the client's identity", async () => {
     const answer = await ask({
       path: "/a?b=c",
-      headers: { host: "web.shop", "l5d-client-id": "root", "l5d-require-id": identityOf("web"), "x-own": "1" },
+      headers: {
+        host: "web.shop",
+        "l5d-client-id": "root",
+        "l5d-require-id": identityOf("web"),
+        "x-own": "1",
+      },
     });
     assert.equal(answer.status, 200);
     assert.equal(answer.body, "got ");
@@ -119,7 +129,10 @@ describe("HTTP/1 through two sidecars", { timeout: 30_000 }, () => {
   test("a request that requires another identity never reaches the application", async () => {
     const answer = await ask({ path: "/", headers: { "l5d-require-id": identityOf("other") } });
     assert.equal(answer.status, 502);
-    assert.match(String(answer.headers["l5d-proxy-error"]), /require identity other\.shop.* but found web\.shop/);
+    assert.match(
+      String(answer.headers["l5d-proxy-error"]),
+      /require identity other\.shop.* but found web\.shop/,
+    );
     assert.equal(answer.headers["connection"], "close");
   });
 
@@ -178,7 +191,10 @@ describe("HTTP/1 through two sidecars", { timeout: 30_000 }, () => {
   });
 
   test("an absolute-form target through a forward reaches the application as one", async () => {
-    const got = await raw("GET http://web.shop/abs HTTP/1.1\r\nhost: web.shop\r\nconnection: close\r\n\r\n", () => false);
+    const got = await raw(
+      "GET http://web.shop/abs HTTP/1.1\r\nhost: web.shop\r\nconnection: close\r\n\r\n",
+      () => false,
+    );
     assert.match(got, /"GET","http:\/\/web\.shop\/abs"/);
   });
 
@@ -195,7 +211,11 @@ describe("HTTP/1 through two sidecars", { timeout: 30_000 }, () => {
   });
 
   test("a proxy port tells whoever takes it for a server what to do", async () => {
-    const got = await raw("GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n", () => false, pair.outboundPort);
+    const got = await raw(
+      "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
+      () => false,
+      pair.outboundPort,
+    );
     assert.match(got, /^HTTP\/1\.1 400 /);
     assert.match(got, /this is a proxy port/);
   });
@@ -258,7 +278,11 @@ describe("HTTP/1 through two sidecars", { timeout: 30_000 }, () => {
       const grown = (name: string, more = {}): number =>
         sum(now[side], name, { ...labels, ...more }) - sum(before[side], name, { ...labels, ...more });
       assert.equal(grown("request_total"), count, direction);
-      assert.equal(grown("response_total", { classification: "success", status_code: "200" }), count, direction);
+      assert.equal(
+        grown("response_total", { classification: "success", status_code: "200" }),
+        count,
+        direction,
+      );
       assert.equal(grown("response_latency_ms_count", { status_code: "200" }), count, direction);
     }
     agent.destroy();

@@ -13,7 +13,17 @@ import {
   type ServerHttp2Stream,
 } from "node:http2";
 import { after, before, describe, test } from "node:test";
-import { identityOf, listening, metricsOf, Pair, portOf, serverManifest, sum, until, untilAllClosed } from "./pair.ts";
+import {
+  identityOf,
+  listening,
+  metricsOf,
+  Pair,
+  portOf,
+  serverManifest,
+  sum,
+  until,
+  untilAllClosed,
+} from "./pair.ts";
 
 describe("HTTP/2 through two sidecars", { timeout: 30_000 }, () => {
   let app: Http2Server;
@@ -101,7 +111,10 @@ describe("HTTP/2 through two sidecars", { timeout: 30_000 }, () => {
   };
 
   test("a request and its response keep pseudo-headers, body and trailers", async () => {
-    const got = await ask({ ":method": "POST", ":path": "/x?y", ":authority": "web.shop", "l5d-client-id": "root" }, "hello");
+    const got = await ask(
+      { ":method": "POST", ":path": "/x?y", ":authority": "web.shop", "l5d-client-id": "root" },
+      "hello",
+    );
     assert.equal(got.headers[":status"], 200);
     assert.equal(got.body, "hello");
     assert.equal(got.trailers["x-sum"], "5");
@@ -120,7 +133,11 @@ describe("HTTP/2 through two sidecars", { timeout: 30_000 }, () => {
   });
 
   test("a reset of the application arrives with its own code, before and after the head", async () => {
-    for (const code of [constants.NGHTTP2_REFUSED_STREAM, constants.NGHTTP2_INTERNAL_ERROR, constants.NGHTTP2_CANCEL]) {
+    for (const code of [
+      constants.NGHTTP2_REFUSED_STREAM,
+      constants.NGHTTP2_INTERNAL_ERROR,
+      constants.NGHTTP2_CANCEL,
+    ]) {
       assert.equal(await rstOf(session.request({ ":path": `/rst/${code}` })), code);
     }
     assert.equal(await rstOf(session.request({ ":path": "/late-rst" })), constants.NGHTTP2_INTERNAL_ERROR);
@@ -172,7 +189,10 @@ describe("HTTP/2 through two sidecars", { timeout: 30_000 }, () => {
   });
 
   test("a malformed request fails its stream only", async () => {
-    const stream = session.request({ ":path": "/", ":method": "POST", "content-length": 3 }, { endStream: false });
+    const stream = session.request(
+      { ":path": "/", ":method": "POST", "content-length": 3 },
+      { endStream: false },
+    );
     stream.end("abcdef");
     assert.equal(await rstOf(stream), constants.NGHTTP2_PROTOCOL_ERROR);
     assert.equal((await ask({ ":path": "/" })).headers[":status"], 200);

@@ -155,10 +155,14 @@ export function portOf(server: { address(): AddressInfo | string | null }): numb
 }
 
 /** Waits until something holds; fails after five seconds, naming it. */
-export async function until(what: string | (() => string), holds: () => boolean | Promise<boolean>): Promise<void> {
+export async function until(
+  what: string | (() => string),
+  holds: () => boolean | Promise<boolean>,
+): Promise<void> {
   const deadline = performance.now() + 5_000;
   while (!(await holds())) {
-    if (performance.now() > deadline) assert.fail(`not after 5s: ${typeof what === "string" ? what : what()}`);
+    if (performance.now() > deadline)
+      assert.fail(`not after 5s: ${typeof what === "string" ? what : what()}`);
     await pause(5);
   }
 }

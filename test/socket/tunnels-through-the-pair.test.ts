@@ -39,7 +39,12 @@ describe("bytes through two sidecars", { timeout: 30_000 }, () => {
 
   before(async () => {
     pair = await Pair.start({
-      ports: { silent: await serve(""), banner: await serve("220 hello\r\n"), upgrade: await serve(""), detect: await serve("") },
+      ports: {
+        silent: await serve(""),
+        banner: await serve("220 hello\r\n"),
+        upgrade: await serve(""),
+        detect: await serve(""),
+      },
       opaque: ["silent", "banner"],
     });
   });
@@ -99,14 +104,18 @@ describe("bytes through two sidecars", { timeout: 30_000 }, () => {
     test(`an upgraded connection passes a half-close by the ${first} and the rest of the other direction`, async () => {
       const since = accepted.length;
       const client = dial(pair.forward("upgrade"));
-      client.socket.write("GET /ws HTTP/1.1\r\nhost: web\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-key: k\r\n\r\nearly");
+      client.socket.write(
+        "GET /ws HTTP/1.1\r\nhost: web\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-key: k\r\n\r\nearly",
+      );
       const server = await next(since);
       await until("the request arrives", () => server.text.includes("\r\n\r\n"));
       assert.match(server.text, /\r\nconnection: Upgrade\r\n/i);
       assert.match(server.text, /\r\nupgrade: websocket\r\n/i);
       assert.doesNotMatch(server.text, /l5d-orig-proto|early/);
       server.text = "";
-      server.socket.write("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\nat once");
+      server.socket.write(
+        "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\nat once",
+      );
       await until("the client is told", () => client.text.endsWith("at once"));
       assert.match(client.text, /^HTTP\/1\.1 101 Switching Protocols\r\n/);
       await until("early bytes arrive", () => server.text === "early");
@@ -198,7 +207,9 @@ describe("bytes through two sidecars", { timeout: 30_000 }, () => {
     });
     const server = await next(since);
     await until("the request arrives", () => server.text.includes("\r\n\r\n"));
-    server.socket.write("HTTP/1.1 426 Upgrade Required\r\nupgrade: other\r\nconnection: upgrade\r\ncontent-length: 2\r\n\r\nno");
+    server.socket.write(
+      "HTTP/1.1 426 Upgrade Required\r\nupgrade: other\r\nconnection: upgrade\r\ncontent-length: 2\r\n\r\nno",
+    );
     assert.deepEqual(await answer, { status: 426, body: "no" });
   });
 

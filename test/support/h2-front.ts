@@ -32,7 +32,11 @@ export class H2Front {
   readonly #behind: () => readonly MemoryPair[];
 
   /** @param behind the pairs of what `service` talks to. */
-  constructor(service: HttpService, options: H2ServerOptions = {}, behind: () => readonly MemoryPair[] = () => []) {
+  constructor(
+    service: HttpService,
+    options: H2ServerOptions = {},
+    behind: () => readonly MemoryPair[] = () => [],
+  ) {
     this.#behind = behind;
     this.pair = new MemoryPair();
     const rescue = new RescueService(service, {
@@ -63,7 +67,8 @@ export class H2Front {
 
   #moved(): number {
     let sum = 0;
-    for (const { left, right } of [this.pair, ...this.#behind()]) sum += left.bytesWritten + right.bytesWritten;
+    for (const { left, right } of [this.pair, ...this.#behind()])
+      sum += left.bytesWritten + right.bytesWritten;
     return sum;
   }
 }

@@ -1,4 +1,5 @@
 import { ProxyError } from "../../errors/proxy-error.ts";
+import type { Timer } from "../../time/clock.ts";
 import type { Transport } from "../../transport/transport.ts";
 import type { HeaderField } from "../../wire/header-field.ts";
 import { BlockResult } from "../../wire/hpack/decoder.ts";
@@ -8,7 +9,7 @@ import { SettingId } from "../../wire/http2/settings.ts";
 import { H2Connection } from "../h2-connection.ts";
 import { requestHeadBytes, writeRequestHead } from "../h2-head-writer.ts";
 import { LENGTH_UNKNOWN } from "../h2-heads.ts";
-import type { H2ClientOptions } from "../h2-options.ts";
+import { H2_SERVER_SETTINGS_MS, type H2ClientOptions } from "../h2-options.ts";
 import { H2Stream } from "../h2-stream.ts";
 import type { HttpService, RequestHead, ResponseHead, ResponseSink, Sink } from "../message.ts";
 
@@ -42,6 +43,8 @@ export class H2Client extends H2Connection implements HttpService {
   readonly #pending = new Set<ClientStream>();
   #nextId: number;
   #ready = false;
+  /** Runs until the server's SETTINGS come. */
+  readonly #settingsTimer: Timer;
   /** Why no further call is taken. */
   #retired: ProxyError | undefined;
 
@@ -50,6 +53,10 @@ export class H2Client extends H2Connection implements HttpService {
     this.#onReady = options.onReady;
     this.#onRetire = options.onRetire;
     this.#nextId = options.firstStreamId ?? 1;
+    this.#settingsTimer = this.settings.clock.after(H2_SERVER_SETTINGS_MS, () => {
+      const text = `server sent no SETTINGS in ${H2_SERVER_SETTINGS_MS}ms`;
+      this.destroy(new ProxyError("connect_timeout", text, { side: "upstream" }));
+    });
     transport.write(CLIENT_PREFACE, 0, CLIENT_PREFACE.length);
     this.start([SettingId.enablePush, 0]);
   }
@@ -221,6 +228,7 @@ export class H2Client extends H2Connection implements HttpService {
   protected override onPeerSettings(): void {
     if (!this.#ready) {
       this.#ready = true;
+      this.#settingsTimer.cancel();
       this.#onReady?.();
     }
     this.#openPending();
@@ -252,6 +260,7 @@ export class H2Client extends H2Connection implements HttpService {
   }
 
   protected override onOver(error: ProxyError): void {
+    this.#settingsTimer.cancel();
     this.#retire(error);
   }
 

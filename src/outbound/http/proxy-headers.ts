@@ -12,7 +12,13 @@ import {
 import { authorityOf } from "../../http/normalize-authority.ts";
 import { idEquals, parseId } from "../../identity/id.ts";
 import type { ClientTls } from "../../tls/status.ts";
-import { findField, headerField, headerName, removeFields, type HeaderField } from "../../wire/header-field.ts";
+import {
+  findField,
+  headerField,
+  headerName,
+  removeFields,
+  type HeaderField,
+} from "../../wire/header-field.ts";
 
 /** What proxies' own headers mean for one endpoint. */
 export interface ProxyHeadersTarget {
