@@ -33,7 +33,7 @@ describe("what goes wrong between two sidecars", { timeout: 30_000 }, () => {
       manifests: {
         "denied.yaml": serverManifest("denied", "denied", "HTTP/1"),
         "plain.yaml": service("plain", [80, 81]) + slice("plain", { port80: closed, port81: appPort }),
-        "empty.yaml": service("empty", [80]),
+        "empty.yaml": service("empty", [80]) + service("nobody", [80]),
         "routed.yaml":
           service("routed", [80]) + slice("routed", { port80: appPort }) + route("routed", "/known"),
       },
@@ -141,6 +141,31 @@ describe("what goes wrong between two sidecars", { timeout: 30_000 }, () => {
     await writeFile(file, slice("empty", { port80: appPort }));
     await until("it recovers", async () => (await explicitly(named("empty"))).status === 200);
     await rm(file);
+  });
+
+  test("an HTTP/2 client is told so in its protocol, gRPC in a status, and its connection ends gracefully", async () => {
+    for (const isGrpc of [false, true]) {
+      const session = connectHttp2(`http://127.0.0.1:${pair.outboundPort}`);
+      const goaway = once(session, "goaway") as Promise<[number]>;
+      const stream = session.request({
+        ":path": "/",
+        ":authority": named("nobody"),
+        ...(isGrpc ? { "content-type": "application/grpc" } : {}),
+      });
+      const [headers] = (await once(stream, "response")) as [IncomingHttpHeaders];
+      stream.resume();
+      assert.equal(headers["l5d-proxy-connection"], "close");
+      if (isGrpc) {
+        assert.deepEqual([headers[":status"], headers["content-length"]], [200, "0"]);
+        assert.equal(headers["content-type"], "application/grpc");
+        assert.ok(["4", "14"].includes(String(headers["grpc-status"])));
+        assert.match(String(headers["grpc-message"]), /^logical service nobody/);
+      } else {
+        assert.equal(headers[":status"], 504);
+      }
+      assert.deepEqual((await goaway)[0], 0);
+      if (!session.closed) await once(session, "close");
+    }
   });
 
   test("a denied request is a 403 on a connection that stays", async () => {
