@@ -18,6 +18,7 @@ import {
   type ResponseSink,
   type Sink,
 } from "./message.ts";
+import { PassingResponse } from "./passing-response.ts";
 
 /**
  * HTTP/1 carried over HTTP/2 between proxies ("orig-proto"): what the outbound side does to a request, what the inbound
@@ -121,31 +122,21 @@ export class OrigProtoUpgrade implements HttpService {
   }
 }
 
-class RestoredResponse implements ResponseSink {
+class RestoredResponse extends PassingResponse {
   readonly #version: HttpVersion;
-  readonly #response: ResponseSink;
 
   constructor(version: HttpVersion, response: ResponseSink) {
+    super(response);
     this.#version = version;
-    this.#response = response;
   }
 
-  head(head: ResponseHead, last: boolean): void {
+  override head(head: ResponseHead, last: boolean): void {
     restoreResponse(head, this.#version);
-    this.#response.head(head, last);
+    this.response.head(head, last);
   }
-  data(buffer: Buffer, start: number, end: number, last: boolean): void {
-    this.#response.data(buffer, start, end, last);
-  }
-  trailers(fields: HeaderField[]): void {
-    this.#response.trailers(fields);
-  }
-  reset(error: ProxyError): void {
+  override reset(error: ProxyError): void {
     const ofHttp2 = error.code === "h2_reset" || error.code === "h2_goaway";
-    this.#response.reset(ofHttp2 ? error.within("upgraded connection failed with HTTP/2 reset") : error);
-  }
-  credit(bytes: number): void {
-    this.#response.credit(bytes);
+    this.response.reset(ofHttp2 ? error.within("upgraded connection failed with HTTP/2 reset") : error);
   }
 }
 
@@ -168,27 +159,9 @@ export class OrigProtoDowngrade implements HttpService {
   }
 }
 
-class DowngradedResponse implements ResponseSink {
-  readonly #response: ResponseSink;
-
-  constructor(response: ResponseSink) {
-    this.#response = response;
-  }
-
-  head(head: ResponseHead, last: boolean): void {
+class DowngradedResponse extends PassingResponse {
+  override head(head: ResponseHead, last: boolean): void {
     downgradeResponse(head);
-    this.#response.head(head, last);
-  }
-  data(buffer: Buffer, start: number, end: number, last: boolean): void {
-    this.#response.data(buffer, start, end, last);
-  }
-  trailers(fields: HeaderField[]): void {
-    this.#response.trailers(fields);
-  }
-  reset(error: ProxyError): void {
-    this.#response.reset(error);
-  }
-  credit(bytes: number): void {
-    this.#response.credit(bytes);
+    this.response.head(head, last);
   }
 }

@@ -18,6 +18,7 @@ import {
   type ResponseSink,
   type Sink,
 } from "./message.ts";
+import { PassingResponse } from "./passing-response.ts";
 
 /**
  * What becomes of an error at the edge of a stack.
@@ -119,11 +120,10 @@ interface Edge {
   readonly rows: ReadonlyMap<ErrorCode, Rescue>;
 }
 
-class RescueSink implements ResponseSink {
+class RescueSink extends PassingResponse {
   readonly #edge: Edge;
   readonly #version: HttpVersion;
   readonly #grpc: boolean;
-  readonly #response: ResponseSink;
   #started = false;
   /** The response, or the end of it, came from here: the service below has failed and is out of the exchange. */
   answered = false;
@@ -131,48 +131,42 @@ class RescueSink implements ResponseSink {
   uncredited = 0;
 
   constructor(edge: Edge, version: HttpVersion, grpc: boolean, response: ResponseSink) {
+    super(response);
     this.#edge = edge;
     this.#version = version;
     this.#grpc = grpc;
-    this.#response = response;
   }
 
-  head(head: ResponseHead, last: boolean): void {
+  override head(head: ResponseHead, last: boolean): void {
     this.#started = true;
-    this.#response.head(head, last);
+    this.response.head(head, last);
   }
-  data(buffer: Buffer, start: number, end: number, last: boolean): void {
-    this.#response.data(buffer, start, end, last);
-  }
-  trailers(fields: HeaderField[]): void {
-    this.#response.trailers(fields);
-  }
-  credit(bytes: number): void {
+  override credit(bytes: number): void {
     if (this.answered) return;
     this.uncredited -= bytes;
-    this.#response.credit(bytes);
+    this.response.credit(bytes);
   }
 
-  reset(error: ProxyError): void {
+  override reset(error: ProxyError): void {
     const { options, rows } = this.#edge;
     const rescue = rows.get(error.code) ?? (options.outermost ? UNEXPECTED : undefined);
-    if (rescue === undefined) return this.#response.reset(error);
+    if (rescue === undefined) return this.response.reset(error);
     options.onError(error);
-    if (rescue.kind === "reset") return this.#response.reset(error);
+    if (rescue.kind === "reset") return this.response.reset(error);
     const told = options.prefix === undefined ? error.message : `${options.prefix}: ${error.message}`;
     const message = rescue === UNEXPECTED ? UNEXPECTED_MESSAGE : told;
     this.answered = true;
     if (this.#started) this.#endBody(error, rescue.grpcStatus, message);
-    else this.#response.head(this.#errorHead(error, rescue, message), true);
-    if (this.uncredited > 0) this.#response.credit(this.uncredited);
+    else this.response.head(this.#errorHead(error, rescue, message), true);
+    if (this.uncredited > 0) this.response.credit(this.uncredited);
   }
 
   /** A gRPC client expects a status even from a body that broke off; everyone else must see that it broke off. */
   #endBody(error: ProxyError, grpcStatus: number, message: string): void {
-    if (!this.#grpc) return this.#response.reset(error);
+    if (!this.#grpc) return this.response.reset(error);
     const fields = [grpcStatusField(grpcStatus)];
     if (this.#edge.options.informationalHeaders) fields.push(grpcMessageField(message));
-    this.#response.trailers(fields);
+    this.response.trailers(fields);
   }
 
   #errorHead(

@@ -10,6 +10,7 @@ import {
   type Sink,
 } from "../../http/message.ts";
 import { authorityOf } from "../../http/normalize-authority.ts";
+import { PassingResponse } from "../../http/passing-response.ts";
 import { idEquals, parseId } from "../../identity/id.ts";
 import type { ClientTls } from "../../tls/status.ts";
 import {
@@ -82,16 +83,15 @@ export class ProxyHeaders implements HttpService {
   }
 }
 
-class ProxyHeadersSink implements ResponseSink {
+class ProxyHeadersSink extends PassingResponse {
   readonly #target: ProxyHeadersTarget;
-  readonly #response: ResponseSink;
 
   constructor(target: ProxyHeadersTarget, response: ResponseSink) {
+    super(response);
     this.#target = target;
-    this.#response = response;
   }
 
-  head(head: ResponseHead, last: boolean): void {
+  override head(head: ResponseHead, last: boolean): void {
     const { fields } = head;
     removeFields(fields, PROXY_ERROR);
     const told = findField(fields, PROXY_CONNECTION);
@@ -99,19 +99,10 @@ class ProxyHeadersSink implements ResponseSink {
       removeFields(fields, PROXY_CONNECTION);
       if (this.#target.followsClose && told.value === "close") head.closeConnection = true;
     }
-    this.#response.head(head, last);
+    this.response.head(head, last);
   }
-  data(buffer: Buffer, start: number, end: number, last: boolean): void {
-    this.#response.data(buffer, start, end, last);
-  }
-  trailers(fields: HeaderField[]): void {
-    this.#response.trailers(fields);
-  }
-  reset(error: ProxyError): void {
-    this.#response.reset(error.within(this.#target.name));
-  }
-  credit(bytes: number): void {
-    this.#response.credit(bytes);
+  override reset(error: ProxyError): void {
+    this.response.reset(error.within(this.#target.name));
   }
 }
 

@@ -9,6 +9,7 @@ import {
   type Sink,
 } from "../../http/message.ts";
 import { ObservedExchange } from "../../http/observed-exchange.ts";
+import { PassingResponse } from "../../http/passing-response.ts";
 import { applyRequestFilters, applyResponseFilters, changesResponse } from "../../policy/apply-filters.ts";
 import type { ClientRule, Distribution, FailureAccrual, RouteBackend } from "../../policy/client-policy.ts";
 import type { Filter } from "../../policy/filter.ts";
@@ -191,29 +192,16 @@ class RoutedExchange extends ObservedExchange {
 }
 
 /** Applies response header modifiers on the way back. */
-class ResponseFilterSink implements ResponseSink {
+class ResponseFilterSink extends PassingResponse {
   readonly #filters: readonly Filter[];
-  readonly #response: ResponseSink;
 
   constructor(filters: readonly Filter[], response: ResponseSink) {
+    super(response);
     this.#filters = filters;
-    this.#response = response;
   }
 
-  head(head: ResponseHead, last: boolean): void {
+  override head(head: ResponseHead, last: boolean): void {
     applyResponseFilters(this.#filters, head.fields);
-    this.#response.head(head, last);
-  }
-  data(buffer: Buffer, start: number, end: number, last: boolean): void {
-    this.#response.data(buffer, start, end, last);
-  }
-  trailers(fields: HeaderField[]): void {
-    this.#response.trailers(fields);
-  }
-  reset(error: ProxyError): void {
-    this.#response.reset(error);
-  }
-  credit(bytes: number): void {
-    this.#response.credit(bytes);
+    this.response.head(head, last);
   }
 }
