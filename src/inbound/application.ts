@@ -143,8 +143,9 @@ export class ApplicationClients implements Applications {
       onReadiness: () => {
         if (h2.ready) queue.onReady();
       },
-      onConnectError: (error) => {
-        this.#log.warn("Failed to connect", { "server.addr": formatSocketAddr(addr), error: error.message });
+      onConnectError: (error, isFirst) => {
+        const fields = { "server.addr": formatSocketAddr(addr), error: error.message };
+        this.#log[isFirst ? "warn" : "debug"]("Failed to connect", fields);
       },
     });
     const queue = new QueuedService({

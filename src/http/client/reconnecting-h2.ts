@@ -16,8 +16,8 @@ export interface ReconnectingH2Params {
   readonly connect: (signal: AbortSignal) => Promise<Transport>;
   /** Called whenever `ready` changed. */
   readonly onReadiness: () => void;
-  /** Told of each failed attempt to connect. */
-  readonly onConnectError: (error: ProxyError) => void;
+  /** Told of each failed attempt to connect; `isFirst` tells the first since there was a connection. */
+  readonly onConnectError: (error: ProxyError, isFirst: boolean) => void;
 }
 
 type State =
@@ -109,8 +109,9 @@ export class ReconnectingH2 implements HttpService {
 
   #onFailed(attempt: AbortController, error: ProxyError): void {
     if (attempt.signal.aborted) return;
+    const isFirst = this.#lastError === undefined;
     this.#lastError = error;
-    this.#params.onConnectError(error);
+    this.#params.onConnectError(error, isFirst);
     this.#wait();
   }
 

@@ -84,8 +84,12 @@ export class EndpointStack implements HttpEndpoint {
           http2: http2Options(context.http2, endpoint),
           connect: (signal) => dialer.dial(endpoint, "http2", at, signal),
           onReadiness: readinessChanged,
-          onConnectError: (error) =>
-            context.log.warn("Failed to connect", { "endpoint.addr": name, error: error.message }),
+          // Once per outage for everybody; each attempt for whoever looks closely.
+          onConnectError: (error, isFirst) =>
+            context.log[isFirst ? "warn" : "debug"]("Failed to connect", {
+              "endpoint.addr": name,
+              error: error.message,
+            }),
         })
       : undefined;
     this.#http1 =
