@@ -21,13 +21,17 @@ const RUN_TIMEOUT_MS = 300_000;
 /** The suites for servers: the generic one, that of RFC 7540 and that of RFC 7541. */
 const SUITES = ["generic", "http2", "hpack"];
 
-/** The binary that `H2SPEC` names, or the one on the path; undefined if there is none. */
-export function findH2spec(environment: Readonly<Record<string, string | undefined>>): string | undefined {
-  const named = environment["H2SPEC"];
+/** The file that the variable names, or the program of that name on the path; undefined if there is none. */
+export function findProgram(
+  name: string,
+  variable: string,
+  environment: Readonly<Record<string, string | undefined>>,
+): string | undefined {
+  const named = environment[variable];
   if (named !== undefined) return isExecutable(named) ? named : undefined;
   return (environment["PATH"] ?? "")
     .split(delimiter)
-    .map((dir) => join(dir, "h2spec"))
+    .map((dir) => join(dir, name))
     .find(isExecutable);
 }
 
@@ -85,11 +89,21 @@ export function readReport(xml: string): Report {
       unescapeXml(new RegExp(`\\b${name}="([^"]*)"`).exec(attributes)?.[1] ?? "");
     const name = `${attribute("package")}: ${attribute("classname")}`;
     if (content.includes("<failure") || content.includes("<error")) {
-      const told = unescapeXml(content.replace(/<[^>]*>/g, "")).trim();
-      failed.push(`${name}\n${told}`);
+      // What would have been right, line by line, and last what came.
+      const lines = unescapeXml(content.replace(/<[^>]*>/g, ""))
+        .trim()
+        .split("\n");
+      const actual = lines.pop();
+      failed.push(`${name}: expected ${lines.join(" or ")}, got ${actual}`);
     } else if (content.includes("<skipped")) skipped.push(name);
     else passed++;
   }
+  const told = [...xml.matchAll(/<testsuite\b[^>]*?\btests="(\d+)"/g)].reduce(
+    (sum, [, n]) => sum + Number(n),
+    0,
+  );
+  const read = passed + skipped.length + failed.length;
+  if (read !== told) throw new Error(`the report tells of ${told} cases and has ${read}`);
   return { passed, skipped, failed };
 }
 

@@ -53,7 +53,7 @@ export async function startListeners(): Promise<{
 
 async function outbound(
   applicationPort: number,
-  closing: (() => Promise<void>)[],
+  closing: (() => void | Promise<void>)[],
 ): Promise<ListenerUnderTest> {
   const mesh = await Mesh.start({
     workloads: [
@@ -73,7 +73,10 @@ async function outbound(
 
 const SHORT_GRACE = { LINKERD2_PROXY_SHUTDOWN_GRACE_PERIOD: "1s" };
 
-async function inbound(applicationPort: number, closing: (() => void)[]): Promise<ListenerUnderTest[]> {
+async function inbound(
+  applicationPort: number,
+  closing: (() => void | Promise<void>)[],
+): Promise<ListenerUnderTest[]> {
   const ca = TestCa.create();
   const name = identityOf("web");
   const intercepted = await startInbound(fixed(socketAddr(`127.0.0.1:${applicationPort}`)), ca, name);

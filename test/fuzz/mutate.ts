@@ -30,7 +30,7 @@ export function mutate(
         segments[at] = withByte(segment, from, (byte) => byte ^ (1 << below(8)));
         break;
       case 2:
-        segments[at] = withByte(segment, from, () => EDGES[below(EDGES.length)] ?? 0);
+        segments[at] = withByte(segment, from, () => EDGES[below(2 * EDGES.length)] ?? below(256));
         break;
       case 3:
         segments[at] = withByte(segment, from, (byte) => byte + below(9) - 4);

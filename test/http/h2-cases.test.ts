@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { FrameFlag, FrameType } from "../../src/wire/http2/frame.ts";
 import { H2_CONCURRENT_STREAMS } from "../../src/wire/limits.ts";
 import { H2Front, H2ToH1, H2ToH2 } from "../support/h2-front.ts";
-import { bodyOf, BodySource, field, responseHead, ScriptedService } from "../support/h2-exchange.ts";
+import { bodyOf, BodySource, responseHead, ScriptedService } from "../support/h2-exchange.ts";
 import { block, REST_OF_REQUEST, uint32, type Pairs } from "../support/h2-raw-peer.ts";
 
 /** Cases of validation, translation and limits that need an origin behind the proxy, or the limits as they ship. */
@@ -355,6 +355,27 @@ for (const [what, act] of MADE_RESETS) {
     assert.equal(front.clock.timers, 0);
   });
 }
+
+test("H2-A04 a hundred large responses of HTTP/1 origins for a client that does not read hold less than 8 MiB", async () => {
+  const front = new H2ToH1();
+  front.peer.shakeHands([4, 0x7fff_ffff]);
+  front.peer.windowUpdate(0, 0x7fff_ffff - 65_535);
+  for (let i = 0; i < 100; i++) front.peer.request(2 * i + 1);
+  await front.settle();
+  assert.equal(front.connections, 100);
+  front.pair.left.stalled = true;
+  const piece = "v".repeat(60_000);
+  for (let i = 0; i < 100; i++) {
+    front.origin(i).send(`HTTP/1.1 200 OK\r\ncontent-length: ${20 * piece.length}\r\n\r\n`);
+    for (let n = 0; n < 20; n++) front.origin(i).send(piece);
+  }
+  await front.settle();
+  const taken = 100 * 20 * piece.length - front.waitingAtOrigins();
+  assert.ok(taken > 0 && taken <= 8 * 1_048_576, `${taken} bytes are held`);
+  front.pair.left.stalled = false;
+  await front.settle();
+  for (let i = 0; i < 100; i++) assert.equal(front.peer.dataBytes(2 * i + 1), 20 * piece.length);
+});
 
 test("H2-A06 a header block without end is given up, and a connection may die inside of one", async () => {
   for (const [piece, count] of [

@@ -342,6 +342,20 @@ test("drops what arrives on a stream that it canceled, and returns the window", 
   stillWorks(s, 3);
 });
 
+test("resets a stream whose answer had ended for DATA that follows, and serves the others (RFC 9113 section 6.1)", () => {
+  const s = scene();
+  s.peer.shakeHands();
+  const { sink } = call(s);
+  s.peer.settle();
+  s.peer.headers(1, [[":status", "200"]], true);
+  s.peer.data(1, "late", true);
+  s.peer.frames.length = 0;
+  s.peer.settle();
+  assert.deepEqual(sink.events, ["head 200", "last"]);
+  assert.deepEqual(s.peer.heard, ["RST_STREAM 1 STREAM_CLOSED"]);
+  stillWorks(s, 3);
+});
+
 test("fails a request head that would end the connection with a peer of the same limits", () => {
   const s = scene();
   s.peer.shakeHands([6, 65_536]);

@@ -97,6 +97,11 @@ export class H2ToH1 extends H2Front {
     return this.#origins.length;
   }
 
+  /** Bytes that origins have sent and the proxy has not taken. */
+  waitingAtOrigins(): number {
+    return this.#origins.reduce((sum, { pair }) => sum + pair.right.waitingBytes, 0);
+  }
+
   origin(index: number): H1Peer {
     const origin = this.#origins[index];
     if (origin === undefined) throw new Error(`connection ${index} was not opened`);

@@ -4,7 +4,7 @@ import { NameRole, type HeaderField } from "../../wire/header-field.ts";
 import { ChunkedDecoder, ChunkStep } from "../../wire/http1/chunked.ts";
 import { BodyKind, Codings, isBodiless, NO_LENGTH, responseBodyKind } from "../../wire/http1/framing.ts";
 import { INCOMPLETE, MALFORMED, ResponseParser } from "../../wire/http1/parser.ts";
-import { H1_INTERIM_RESPONSES, H1_WINDOW_BYTES } from "../../wire/limits.ts";
+import { H1_INTERIM_RESPONSES } from "../../wire/limits.ts";
 import { BodyWriter, type BodyOwner } from "../h1-body-writer.ts";
 import { stripHopByHop } from "../hop-by-hop.ts";
 import {
@@ -43,6 +43,12 @@ const Phase = {
 type Phase = (typeof Phase)[keyof typeof Phase];
 
 const EMPTY = Buffer.alloc(0);
+/**
+ * Response bytes that may be passed on before the far side credits them; then the server is not read. One read more, 64
+ * KiB, may be under way. Small, because many servers' responses may share one connection to a client that does not
+ * read: a hundred of them hold less than 8 MiB (H2-A04). A client that reads is given credit within the call.
+ */
+const RESPONSE_WINDOW_BYTES = 16_384;
 /** Methods that a server may get twice without harm (RFC 9110 section 9.2.2). */
 const IDEMPOTENT = new Set(["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"]);
 /** Heads are written within one call, so one writer serves all connections. */
@@ -151,7 +157,7 @@ export class H1Client implements ByteHandler, BodyOwner, HttpService {
   /** For the exchange alone: response bytes have left for the far side. */
   responsePassed(bytes: number): void {
     this.#uncredited -= bytes;
-    if (this.#paused && this.#uncredited < H1_WINDOW_BYTES / 2) this.#setPaused(false);
+    if (this.#paused && this.#uncredited < RESPONSE_WINDOW_BYTES / 2) this.#setPaused(false);
   }
 
   bodyPassed(bytes: number): void {
@@ -199,7 +205,7 @@ export class H1Client implements ByteHandler, BodyOwner, HttpService {
           return;
       }
     }
-    if (this.#uncredited >= H1_WINDOW_BYTES && this.#exchange !== undefined) this.#setPaused(true);
+    if (this.#uncredited >= RESPONSE_WINDOW_BYTES && this.#exchange !== undefined) this.#setPaused(true);
   }
 
   onEnd(): void {

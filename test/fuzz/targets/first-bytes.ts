@@ -49,9 +49,12 @@ export const clientHello: FuzzTarget = {
     [await realHello({})],
   ],
   run: (input) => {
-    const hello = checkPrefixes(input, CLIENT_HELLO_BOUND_BYTES, parseClientHello);
-    const { kind, alpn } = { kind: "more", alpn: undefined, ...(hello ?? {}) };
-    return [`${String(kind)} ${Array.isArray(alpn) ? Math.min(alpn.length, 3) : ""}`];
+    checkPrefixes(input, CLIENT_HELLO_BOUND_BYTES, parseClientHello);
+    const hello = parseClientHello(Buffer.concat(input));
+    if (hello === undefined) return ["more"];
+    return [
+      hello.kind === "not_tls" ? hello.kind : `${hello.kind}, ${Math.min(hello.alpn.length, 3)} protocols`,
+    ];
   },
 };
 
@@ -104,7 +107,7 @@ export const transportHeader: FuzzTarget = {
   },
   run: (input) => {
     // A length above the bound is refused at once, so that every input has its answer by then.
-    const read = checkPrefixes(input, TRANSPORT_HEADER_BOUND_BYTES, parseTransportHeader);
+    checkPrefixes(input, TRANSPORT_HEADER_BOUND_BYTES, parseTransportHeader);
     const result = parseTransportHeader(Buffer.concat(input));
     if (result?.kind === "header") {
       const bytes = encodeTransportHeader(result.header);
@@ -115,9 +118,8 @@ export const transportHeader: FuzzTarget = {
       });
     }
     if (result?.kind === "invalid") return [result.problem.replace(/-?\d+/g, "N")];
-    return [
-      String(read === undefined ? "more" : "header"),
-      JSON.stringify(Object.keys(result?.header ?? {})),
-    ];
+    if (result === undefined) return ["more"];
+    const { name, sessionProtocol } = result.header;
+    return [`header ${name !== undefined} ${String(sessionProtocol)}`];
   },
 };

@@ -46,6 +46,8 @@ export const hpack: FuzzTarget = {
         `${result} ${decoder.problem.replace(/\d+/g, "N")} ${Math.min(fields.length, 4)} ${table > 0}`,
       );
       if (result === BlockResult.ok) {
+        // The size of the table changes, once or twice, between blocks that fit by chance.
+        for (const byte of block.length % 4 === 0 ? block.subarray(0, 2) : []) encoder.setPeerLimit(3 * byte);
         const copy = encode(encoder, fields);
         const again: HeaderField[] = [];
         assert.equal(second.decode(copy, 0, copy.length, again, LIMITS), BlockResult.ok, second.problem);
