@@ -5,6 +5,7 @@ export const L5D_DST_OVERRIDE = "l5d-dst-override";
 export const L5D_ORIG_PROTO = "l5d-orig-proto";
 export const L5D_PROXY_CONNECTION = "l5d-proxy-connection";
 export const L5D_PROXY_ERROR = "l5d-proxy-error";
+export const L5D_REMOTE_IP = "l5d-remote-ip";
 export const L5D_REQUIRE_ID = "l5d-require-id";
 export const GRPC_STATUS = "grpc-status";
 export const GRPC_MESSAGE = "grpc-message";

@@ -1,4 +1,4 @@
-import { classifyGrpc } from "../classify/grpc.ts";
+import { classifyGrpc, GRPC_UNKNOWN } from "../classify/grpc.ts";
 import { classifyHttp } from "../classify/http.ts";
 import type { ProxyError } from "../errors/proxy-error.ts";
 import { GRPC_CONTENT_TYPE, GRPC_STATUS } from "../headers.ts";
@@ -61,7 +61,10 @@ export class EndpointMetrics {
     cell.observe(this.nowMs() - startedAtMs);
   }
 
-  /** @param grpcStatus undefined where the exchange is no gRPC. @param error undefined where the response ended well. */
+  /**
+   * @param grpcStatus undefined where the exchange is no gRPC, "" where it is and had none.
+   * @param error undefined where the response ended well.
+   */
   countResponse(status: number, grpcStatus: string | undefined, error: ProxyError | undefined): void {
     if (grpcStatus === undefined && error === undefined) {
       let cell = this.#plain[status];
@@ -78,12 +81,14 @@ export class EndpointMetrics {
     const key = `${status} ${grpcStatus ?? ""} ${errorText}`;
     let cell = this.#others.get(key);
     if (cell === undefined) {
-      const failed =
-        error !== undefined || (grpcStatus !== undefined && classifyGrpc(Number(grpcStatus)) === "failure");
+      // A gRPC response that ended without a status is shown as UNKNOWN, yet is a success, as when the client left early.
+      const code = grpcStatus === undefined || grpcStatus === "" ? undefined : Number(grpcStatus);
+      const failed = error !== undefined || classifyGrpc(code) === "failure";
+      const shown = grpcStatus === "" && error === undefined ? String(GRPC_UNKNOWN) : (grpcStatus ?? "");
       const labels = responseLabels(this.#labels, {
         status: status === 0 ? undefined : status,
         classification: failed ? "failure" : "success",
-        grpcStatus: grpcStatus ?? "",
+        grpcStatus: shown,
         error: errorText,
       });
       cell = this.#hold(this.#families.responseTotal, labels);
@@ -133,7 +138,7 @@ export class CountedExchange extends ObservedExchange {
     // A client that leaves is no failure of the endpoint: its response counts as far as it came.
     const counted = canceled ? undefined : error;
     // A gRPC response that ended without a status counts as UNKNOWN, yet as a success.
-    const grpcStatus = this.#grpc ? (this.#grpcStatus ?? (counted === undefined ? "2" : "")) : undefined;
+    const grpcStatus = this.#grpc ? (this.#grpcStatus ?? "") : undefined;
     this.#metrics.countResponse(this.#status, grpcStatus, counted);
   }
 }

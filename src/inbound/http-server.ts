@@ -1,8 +1,7 @@
 import { formatSocketAddr } from "../addr/socket-addr.ts";
-import { L5D_CLIENT_ID } from "../headers.ts";
-import type { HttpService, RequestHead, ResponseSink, Sink } from "../http/message.ts";
 import { authorityOf, NormalizeAuthority } from "../http/normalize-authority.ts";
 import { OrigProtoDowngrade } from "../http/orig-proto.ts";
+import { countRejections } from "../http/rejections.ts";
 import { RescueService } from "../http/respond.ts";
 import { H1Server } from "../http/server/h1.ts";
 import { H2Server } from "../http/server/h2.ts";
@@ -10,7 +9,7 @@ import { countEvent } from "../metrics/count-event.ts";
 import { inboundAcceptedLabels, inboundHttpErrorLabels } from "../metrics/labels.ts";
 import { replay } from "../transport/replay.ts";
 import type { SocketTransport } from "../transport/socket-transport.ts";
-import { headerName, internField, removeFields, type HeaderField } from "../wire/header-field.ts";
+import { ClientHeaders } from "./client-headers.ts";
 import {
   clientIdOf,
   decisionOf,
@@ -52,8 +51,10 @@ export function serveHttp(
 
   const router = new InboundRouter(context, connection, version);
   const authority = defaultAuthority === undefined ? undefined : authorityOf(defaultAuthority);
-  const annotated = new ClientIdentity(new NormalizeAuthority(router, authority), clientIdOf(connection));
-  const service = new RescueService(version === 2 ? new OrigProtoDowngrade(annotated) : annotated, {
+  const annotated = new ClientHeaders(new NormalizeAuthority(router, authority), clientIdOf(connection));
+  // Only a peer proxy carries HTTP/1 over HTTP/2: nobody else is believed to.
+  const downgraded = version === 2 && isMeshed(connection) ? new OrigProtoDowngrade(annotated) : annotated;
+  const service = new RescueService(downgraded, {
     table: INBOUND_RESCUE,
     outermost: true,
     informationalHeaders: isMeshed(connection),
@@ -72,30 +73,11 @@ export function serveHttp(
     leave();
     router.close();
   };
+  const rejections = countRejections(families, "inbound", connection.client, log);
   const http =
     version === 1
-      ? new H1Server(transport, service, { clock, onClose })
-      : new H2Server(transport, service, { ...context.options.http2Server, clock, onClose });
+      ? new H1Server(transport, service, { clock, onClose, ...rejections })
+      : new H2Server(transport, service, { ...context.options.http2Server, clock, onClose, ...rejections });
   const leave = drain.join(() => http.drain());
   replay(transport, http, prefix);
 }
-
-/** Tells the application who calls, by a header that nobody else can set. Responses pass untouched. */
-class ClientIdentity implements HttpService {
-  readonly #inner: HttpService;
-  readonly #clientId: HeaderField | undefined;
-
-  constructor(inner: HttpService, clientId: string | undefined) {
-    this.#inner = inner;
-    this.#clientId = clientId === undefined ? undefined : internField(CLIENT_ID, clientId);
-  }
-
-  call(head: RequestHead, last: boolean, response: ResponseSink): Sink {
-    // Always removed: otherwise anybody could pass for anybody.
-    removeFields(head.fields, CLIENT_ID);
-    if (this.#clientId !== undefined) head.fields.push(this.#clientId);
-    return this.#inner.call(head, last, response);
-  }
-}
-
-const CLIENT_ID = headerName(L5D_CLIENT_ID);

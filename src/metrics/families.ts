@@ -328,6 +328,11 @@ function openFamilies(r: MetricRegistry) {
       "outrigger_tls_handshakes_total",
       "Completed mesh TLS handshakes by key exchange group and version",
     ),
+    outriggerHttpRejectedTotal: r.counter(
+      "open",
+      "outrigger_http_rejected_total",
+      "HTTP messages that were refused for what they were, before any policy",
+    ),
   };
 }
 

@@ -396,6 +396,19 @@ export function tlsHandshakeLabels(
   ];
 }
 
+/** Labels of `outrigger_http_rejected_total`. `reason` is one of a fixed set: a status, or a kind of rejection. */
+export function httpRejectedLabels(
+  direction: "inbound" | "outbound",
+  protocol: "http/1" | "http/2",
+  reason: string,
+): Labels {
+  return [
+    ["direction", direction],
+    ["protocol", protocol],
+    ["reason", reason],
+  ];
+}
+
 /** Puts one more label in front: `result`, `op`, `endpoint_state`, `protocol`. */
 export function withFirst(name: string, value: string, rest: Labels): Labels {
   return [[name, value], ...rest];

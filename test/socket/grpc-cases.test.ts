@@ -351,6 +351,7 @@ describe("gRPC cases through two sidecars", { timeout: 60_000 }, () => {
     const counted = async (labels: Record<string, string>): Promise<number> =>
       sum(await metricsOf(clientProxy), "response_total", { direction: "outbound", ...labels });
     const unknownBefore = await counted({ grpc_status: "2" });
+    const failedBefore = await counted({ grpc_status: "2", classification: "failure" });
     const only = await unary(bareClient, "/bare/TrailersOnly", Buffer.alloc(0));
     assert.deepEqual([only.error?.code, only.error?.details], [status.INTERNAL, "no"]);
     await until("the first is counted", async () => (await counted({ grpc_status: "13" })) === 1);
@@ -362,6 +363,8 @@ describe("gRPC cases through two sidecars", { timeout: 60_000 }, () => {
       "the second is counted",
       async () => (await counted({ grpc_status: "2" })) === unknownBefore + 1,
     );
+    // Nobody can tell such an end from a client that left early: it is no failure of the server.
+    assert.equal(await counted({ grpc_status: "2", classification: "failure" }), failedBefore);
   });
 
   test("GR-07 a cancellation is at the application within 100ms", async () => {

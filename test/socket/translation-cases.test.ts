@@ -192,7 +192,7 @@ describe("HTTP/1 over HTTP/2 between two proxies", { timeout: 30_000 }, () => {
 });
 
 describe("a request from outside of the mesh", { timeout: 30_000 }, () => {
-  test("H1-X06 cannot pass for somebody: l5d-client-id is removed, over either protocol", async () => {
+  test("H1-X06 cannot pass for somebody, nor speak as a proxy: such headers are removed, over either protocol", async () => {
     const origin = await RawOrigin.start();
     const app = await listening(createHttp2());
     const seen: string[] = [];
@@ -204,16 +204,19 @@ describe("a request from outside of the mesh", { timeout: 30_000 }, () => {
     const http1 = await startInbound(fixed(socketAddr(`127.0.0.1:${portOf(origin.server)}`)), ca, NAME);
     const http2 = await startInbound(fixed(socketAddr(`127.0.0.1:${portOf(app)}`)), ca, NAME);
     try {
-      const forged = ["l5d-client-id", "L5D-Client-Id"].map((name) => `${name}: root`).join("\r\n");
+      const names = ["client-id", "orig-proto", "proxy-error", "proxy-connection", "remote-ip"];
+      const forged = names.flatMap((name) => [`l5d-${name}: HTTP/1.1`, `L5D-${name}: root`]).join("\r\n");
       await raw(http1.addr.port, `GET /a HTTP/1.1\r\nHost: h.test\r\n${forged}\r\n\r\n`, (text) =>
         text.endsWith("hello"),
       );
-      assert.doesNotMatch(origin.received, /l5d-client-id/i);
+      assert.doesNotMatch(origin.received, /l5d-/i);
       const session = connectHttp2(`http://127.0.0.1:${http2.addr.port}`);
-      const stream = session.request({ ":path": "/a", "l5d-client-id": "root" });
+      const headers = Object.fromEntries(names.map((name) => [`l5d-${name}`, "HTTP/1.1"]));
+      const stream = session.request({ ":path": "/a", ...headers });
       await once(stream, "response");
       assert.equal(seen.length, 1);
-      assert.doesNotMatch(seen[0] ?? "", /l5d-client-id/);
+      // It came as HTTP/2 and went on as HTTP/2: nobody but a meshed peer carries HTTP/1 in it.
+      assert.doesNotMatch(seen[0] ?? "", /l5d-/);
       session.destroy();
       await until("the session is gone", () => session.destroyed);
     } finally {

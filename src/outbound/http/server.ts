@@ -1,6 +1,7 @@
 import { formatSocketAddr, type SocketAddr } from "../../addr/socket-addr.ts";
 import type { HttpService } from "../../http/message.ts";
 import { authorityOf, NormalizeAuthority } from "../../http/normalize-authority.ts";
+import { countRejections } from "../../http/rejections.ts";
 import { RescueService } from "../../http/respond.ts";
 import { H1Server } from "../../http/server/h1.ts";
 import { H2Server } from "../../http/server/h2.ts";
@@ -50,10 +51,11 @@ export function serveHttp(context: OutboundContext, connection: HttpConnection, 
     leave();
     connection.onClose();
   };
+  const rejections = countRejections(families, "outbound", client, log);
   const http =
     version === 1
-      ? new H1Server(transport, rescued, { clock, onClose })
-      : new H2Server(transport, rescued, { ...options.http2Server, clock, onClose });
+      ? new H1Server(transport, rescued, { clock, onClose, ...rejections })
+      : new H2Server(transport, rescued, { ...options.http2Server, clock, onClose, ...rejections });
   const leave = drain.join(() => http.drain());
   replay(transport, http, prefix);
 }
