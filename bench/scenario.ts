@@ -2,22 +2,33 @@
 import { parseArgs } from "node:util";
 import { table } from "./harness/report.ts";
 import { bulk } from "./scenarios/bulk.ts";
+import { integrity } from "./scenarios/integrity.ts";
 import { rotation } from "./scenarios/rotation.ts";
 
-const HELP = `npm run scenario -- NAME
+const HELP = `npm run scenario -- NAME [--seconds N] [--seed N]
 
   bulk       100 MiB each way over HTTP/1, HTTP/2, gRPC and TCP through a pair of proxies, byte for byte, to a reader ten
              times slower than the writer: no proxy may grow by 64 MiB (about a minute and a half)
   rotation   certificates that live 20 seconds, requests of every protocol for a minute: none may fail
+  integrity  bodies from 1 byte to 64 MiB both ways over HTTP/1, HTTP/2, gRPC and TCP, in mutual TLS and clear text, to
+             and from fast and slow peers, 200 at once: not one wrong byte. For 5 minutes, or --seconds N; the same
+             exchanges as before with --seed N
 
 Runs the control plane and both proxies as processes on loopback. Exits with 1 if what it shows does not hold.
 `;
 
 const MIB = 1 << 20;
 const GROWTH_MAX_MIB = 64;
+const INTEGRITY_SECONDS = 300;
+
+interface Options {
+  /** Undefined: as long as the scenario is made for. */
+  readonly seconds: number | undefined;
+  readonly seed: number | undefined;
+}
 
 /** Each prints what it measured. @returns what did not hold. */
-const SCENARIOS: Readonly<Record<string, () => Promise<readonly string[]>>> = {
+const SCENARIOS: Readonly<Record<string, (options: Options) => Promise<readonly string[]>>> = {
   async bulk() {
     const bytes = 100 * MIB;
     const results = await bulk({ slowBytes: bytes, stalledBytes: bytes }, ({ protocol, direction }) => {
@@ -60,10 +71,41 @@ const SCENARIOS: Readonly<Record<string, () => Promise<readonly string[]>>> = {
       broken.push("the first certificates were still good at the end");
     return broken;
   },
+
+  async integrity({ seconds = INTEGRITY_SECONDS, seed = Math.floor(Math.random() * 2 ** 32) }) {
+    console.log(`seed ${seed}`);
+    const result = await integrity({ seconds, seed, concurrency: 200, maxBytes: 64 * MIB });
+    const rows = [...result.tallies].sort(([a], [b]) => a.localeCompare(b));
+    console.log(
+      table(
+        rows.map(([kind, { exchanges, bytes, failures }]) => ({
+          kind,
+          uploads: String(exchanges.upload),
+          downloads: String(exchanges.download),
+          echoes: String(exchanges.echo),
+          MiB: (bytes / MIB).toFixed(1),
+          failures: String(failures),
+        })),
+      ),
+    );
+    console.log(`\n${result.seconds.toFixed(0)} s, ${result.failures.length} failures`);
+    return result.failures;
+  },
 };
 
+function number(option: "seconds" | "seed"): number | undefined {
+  const text = values[option];
+  if (text === undefined) return undefined;
+  if (!/^\d{1,10}$/.test(text)) throw new Error(`--${option}: found "${text}", expected a whole number`);
+  return Number(text);
+}
+
 const { values, positionals } = parseArgs({
-  options: { help: { type: "boolean", short: "h" } },
+  options: {
+    help: { type: "boolean", short: "h" },
+    seconds: { type: "string" },
+    seed: { type: "string" },
+  },
   allowPositionals: true,
 });
 const [name = ""] = positionals;
@@ -75,7 +117,7 @@ if (values.help === true) {
   process.stderr.write(`scenario: found "${positionals.join(" ")}", expected one of ${known}\n`);
   process.exitCode = 64;
 } else {
-  const broken = await scenario();
+  const broken = await scenario({ seconds: number("seconds"), seed: number("seed") });
   for (const problem of broken) console.error(`BROKEN: ${problem}`);
   if (broken.length > 0) process.exitCode = 1;
 }

@@ -49,6 +49,7 @@ import { TLS_INFO } from "./tls/parameters.ts";
 import { Terminator } from "./tls/terminate.ts";
 import { listen, type Listener } from "./transport/listen.ts";
 import { chooseOrigDst } from "./transport/orig-dst/choose.ts";
+import { poisonFreedBuffers } from "./transport/poison.ts";
 import { probeReadMode } from "./transport/shared-reads.ts";
 import { TransportMetrics } from "./transport/transport-metrics.ts";
 import { WatchCell, type Watch } from "./watch/watch.ts";
@@ -79,6 +80,7 @@ export async function startProxy(config: Config, dependencies: ProxyDependencies
   const log = logging.log;
   const clock = systemClock;
   const random = Math.random;
+  poisonFreedBuffers(config.debugBuffers);
   const registry = new MetricRegistry(clock, config.metrics.retainIdleMs);
   const families = createFamilies(registry);
   registerProcessMetrics(registry, clock);

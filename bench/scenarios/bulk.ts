@@ -55,7 +55,7 @@ export async function bulk(
       for (const direction of ["upload", "download"] as const) {
         const move = async (bytes: number, reading: Reading) => {
           const transfer = new Transfer(bytes, reading);
-          application.transfer = transfer;
+          application.expect(transfer);
           const startedAtMs = performance.now();
           const arrived = await transfers[direction](client.ports, transfer);
           if (arrived !== bytes) {

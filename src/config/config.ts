@@ -21,6 +21,8 @@ export interface Config {
   readonly forwards: readonly ForwardConfig[];
   /** How the original destination of a redirected connection is found (`OUTRIGGER_ORIG_DST`). */
   readonly origDst: "auto" | "so_original_dst" | "local";
+  /** Whether buffers are overwritten when they are freed (`OUTRIGGER_DEBUG_BUFFERS`). */
+  readonly debugBuffers: boolean;
   /** Names of what was set in vain or by default and deserves a line at start: WARN texts. */
   readonly warnings: readonly string[];
 }

@@ -597,6 +597,12 @@ const OURS = {
     "false",
     "Peers live on loopback, as on laptops and in tests: outbound traffic may go there, inbound nobody is let in just for coming from there.",
   ),
+  debugBuffers: defaulted(
+    "OUTRIGGER_DEBUG_BUFFERS",
+    BOOL,
+    "false",
+    "Overwrites every buffer as soon as it is freed, so that a use after that is a wrong byte at once. For tests and diagnosis.",
+  ),
 };
 
 /** Every variable that the proxy reads, by group. The only place where their names are spelled. */

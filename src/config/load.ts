@@ -35,7 +35,11 @@ export function load(strings: Strings, files: Files): Loaded {
     metrics: { retainIdleMs: r.value(VARIABLES.metricsRetainIdle) },
     forwards: loadForwards(r),
     origDst: r.value(VARIABLES.origDst),
+    debugBuffers: r.value(VARIABLES.debugBuffers),
   };
+  if (config.debugBuffers) {
+    warnings.push(`${VARIABLES.debugBuffers.name} is set: freed buffers are overwritten, which costs speed`);
+  }
   for (const [name, why] of UNSUPPORTED) {
     if ((strings(name) ?? "") !== "") warnings.push(`${name} is set, but ${why}`);
   }

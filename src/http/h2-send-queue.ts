@@ -4,6 +4,7 @@
  * Bytes are copied in, since their source is valid only during a call, and small pieces share a block: a peer that sends
  * single bytes costs us the bytes, not an object each (LIM-18).
  */
+import { poisonFreed } from "../transport/poison.ts";
 
 /** Blocks for small pieces: many streams may each have a few bytes waiting. */
 const SMALL_BLOCK_BYTES = 4 * 1024;
@@ -37,6 +38,7 @@ function takeBlock(bytes: number): Block {
 
 /** Nothing of the block is needed any more. Those of a queue that is dropped are left to the garbage collector. */
 function recycle(block: Block): void {
+  poisonFreed(block.bytes);
   if (block.bytes.length !== LARGE_BLOCK_BYTES || pool.length >= POOLED_BLOCKS) return;
   block.filled = 0;
   block.next = undefined;

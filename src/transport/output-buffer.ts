@@ -1,11 +1,10 @@
+import { poisonFreed } from "./poison.ts";
+
 /** Size of a pooled output buffer: two TLS records, and more than one turn of a busy connection writes (bench: one write per turn). */
 export const OUTPUT_BUFFER_BYTES = 32 * 1024;
 
 /** Buffers kept for reuse by all connections together: 2 MiB. More than that are left to the garbage collector. */
 const POOLED_BUFFERS = 64;
-
-/** What a poisoned byte looks like in a dump. */
-const POISON = 0xdb;
 
 /** Whom a buffer reports to when the last write that used it is done. */
 export interface BufferOwner {
@@ -69,7 +68,7 @@ export class OutputBuffer {
       throw new Error("an output buffer was freed in flight");
     this.#state = "free";
     this.#owner = undefined;
-    if (poisoning) this.bytes.fill(POISON);
+    poisonFreed(this.bytes);
     if (this.#pending === 0) this.#recycle();
   }
 
@@ -92,7 +91,6 @@ export class OutputBuffer {
 }
 
 const pool: OutputBuffer[] = [];
-let poisoning = false;
 
 /** A buffer with room for `size` bytes, `filling` for `owner`: pooled if it fits one, else made to measure. */
 export function takeOutputBuffer(size: number, owner: BufferOwner): OutputBuffer {
@@ -102,11 +100,6 @@ export function takeOutputBuffer(size: number, owner: BufferOwner): OutputBuffer
       : (pool.pop() ?? new OutputBuffer(OUTPUT_BUFFER_BYTES));
   buffer.take(owner);
   return buffer;
-}
-
-/** Overwrites every buffer that is freed, so that whoever still reads it sees nonsense at once. For tests and diagnosis. */
-export function poisonFreedBuffers(on: boolean): void {
-  poisoning = on;
 }
 
 /** How many buffers wait for reuse. */

@@ -46,7 +46,8 @@ function problemsWith(changes: Readonly<Record<string, string | undefined>>): re
 
 describe("loading the configuration", () => {
   it("fills in every default from the least that must be set", () => {
-    const { inbound, outbound, admin, control, identity, log, shutdown, metrics } = configWith();
+    const { inbound, outbound, admin, control, identity, log, shutdown, metrics, debugBuffers } =
+      configWith();
     assert.equal(`${inbound.listen.ip.text}:${inbound.listen.port}`, "0.0.0.0:4143");
     assert.deepEqual(
       outbound.listen.map((a) => `${a.ip.text}:${a.port}`),
@@ -69,6 +70,7 @@ describe("loading the configuration", () => {
     assert.equal(metrics.retainIdleMs, 600_000);
     assert.equal(outbound.informationalHeaders, true);
     assert.equal(outbound.allowLoopback, false);
+    assert.equal(debugBuffers, false);
   });
 
   it("reads what the stock injector sets", () => {
@@ -103,6 +105,14 @@ describe("loading the configuration", () => {
     assert.equal(config.control.policyWorkload, '{"ns":"shop", "pod":"web"}\n');
     assert.equal(config.inbound.opaquePorts.length, 8);
     assert.deepEqual(config.warnings, []);
+  });
+
+  it("warns of the debug switch that costs speed", () => {
+    const config = configWith({ INBOUND_DEFAULT_POLICY: "deny", OUTRIGGER_DEBUG_BUFFERS: "true" });
+    assert.equal(config.debugBuffers, true);
+    assert.deepEqual(config.warnings, [
+      "OUTRIGGER_DEBUG_BUFFERS is set: freed buffers are overwritten, which costs speed",
+    ]);
   });
 
   it("reports every problem of one run at once, each with variable, text and expected form", () => {

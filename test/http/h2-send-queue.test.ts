@@ -1,8 +1,13 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { after, before, test } from "node:test";
 import * as fc from "fast-check";
 import { SendQueue } from "../../src/http/h2-send-queue.ts";
+import { poisonFreedBuffers } from "../../src/transport/poison.ts";
 import { bodyOf } from "../support/h2-exchange.ts";
+
+// A block that is freed too early would give back poison.
+before(() => poisonFreedBuffers(true));
+after(() => poisonFreedBuffers(false));
 
 test("gives back what was put in, never more than asked for, whatever the pieces", () => {
   const piece = fc.oneof(fc.integer({ min: 1, max: 50 }), fc.integer({ min: 1, max: 40_000 }));

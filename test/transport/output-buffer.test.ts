@@ -3,11 +3,11 @@ import { describe, it } from "node:test";
 import {
   OUTPUT_BUFFER_BYTES,
   OutputBuffer,
-  poisonFreedBuffers,
   pooledOutputBuffers,
   takeOutputBuffer,
   type BufferOwner,
 } from "../../src/transport/output-buffer.ts";
+import { poisonFreedBuffers } from "../../src/transport/poison.ts";
 
 class Owner implements BufferOwner {
   readonly written: OutputBuffer[] = [];

@@ -2,11 +2,8 @@ import assert from "node:assert/strict";
 import type { Socket } from "node:net";
 import { after, before, describe, it } from "node:test";
 import * as fc from "fast-check";
-import {
-  OUTPUT_BUFFER_BYTES,
-  poisonFreedBuffers,
-  pooledOutputBuffers,
-} from "../../src/transport/output-buffer.ts";
+import { OUTPUT_BUFFER_BYTES, pooledOutputBuffers } from "../../src/transport/output-buffer.ts";
+import { poisonFreedBuffers } from "../../src/transport/poison.ts";
 import { Output, OUTPUT_BOUND_BYTES } from "../../src/transport/output.ts";
 
 /**

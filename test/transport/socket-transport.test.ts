@@ -6,7 +6,7 @@ import { connect as tlsConnect, createServer as createTlsServer, type TLSSocket 
 import { errnoOf } from "../../src/errors/from-node.ts";
 import { ProxyError } from "../../src/errors/proxy-error.ts";
 import { loadLibc } from "../../src/transport/libc.ts";
-import { poisonFreedBuffers } from "../../src/transport/output-buffer.ts";
+import { poisonFreedBuffers } from "../../src/transport/poison.ts";
 import { OUTPUT_BOUND_BYTES } from "../../src/transport/output.ts";
 import { probeReadMode, readMode, useReadMode } from "../../src/transport/shared-reads.ts";
 import { transportOf } from "../../src/transport/socket-transport.ts";

@@ -9,8 +9,9 @@ import {
 } from "node:http2";
 import { createServer as createTcp, type Server as NetServer, type Socket } from "node:net";
 import type { Writable } from "node:stream";
+import { pipeline } from "node:stream/promises";
 import { Server as GrpcServer, ServerCredentials, type ServerDuplexStream } from "@grpc/grpc-js";
-import { Transfer } from "./transfer.ts";
+import type { Transfer } from "./transfer.ts";
 
 /** Ports of the application, and of the forwards that lead to it. */
 export interface Ports {
@@ -24,21 +25,21 @@ export interface Ports {
 export const ECHO_METHOD = "/scenario.Transfer/Echo";
 export const UPLOAD_METHOD = "/scenario.Transfer/Upload";
 export const DOWNLOAD_METHOD = "/scenario.Transfer/Download";
+export const TRANSFER_METADATA = "transfer";
 
 /**
- * HTTP: `GET /` answers "hello"; `GET /wait` waits for `openGate()`, and `GET /gate` does after its first byte; `POST /upload` reads content and
- * tells its length, `GET /download?N` answers with N bytes of content. TCP: the first line is `echo`, `upload` or
- * `download N`.
+ * HTTP: `GET /` answers "hello"; `GET /wait` waits for `openGate()`, and `GET /gate` does after its first byte; `POST /echo` sends
+ * everything back, `POST /upload?ID` reads the content of that transfer and tells its length, `GET /download?ID` answers with it. TCP: the
+ * first line is `echo`, `upload ID` or `download ID`. gRPC: the metadata `transfer` is the ID.
  */
 export class Application {
-  /** What the next upload or download is. */
-  transfer = new Transfer(0, { kind: "free" });
   /** Requests that wait for the gate. */
   waiting = 0;
   /** Why uploads and downloads failed, so that a test can tell. */
   readonly problems: string[] = [];
   readonly ports: Ports;
   readonly #stop: () => Promise<void>;
+  readonly #expected = new Map<string, Transfer>();
   #gate = Promise.withResolvers<void>();
 
   private constructor(ports: Ports, stop: () => Promise<void>) {
@@ -83,6 +84,11 @@ export class Application {
     return application;
   }
 
+  /** To be called before an upload or download is asked for; each is served once. */
+  expect(transfer: Transfer): void {
+    this.#expected.set(transfer.id, transfer);
+  }
+
   /** Lets the requests for `/gate` end that are waiting. */
   openGate(): void {
     this.#gate.resolve();
@@ -95,14 +101,17 @@ export class Application {
   }
 
   async #answer(request: Incoming, response: Outgoing): Promise<void> {
+    const [path = "", id = ""] = (request.url ?? "").split("?");
     try {
-      const path = request.url ?? "";
       if (path === "/upload") {
-        response.end(String(await this.transfer.read(request)));
+        response.end(String(await this.#claim(id).read(request)));
       } else if (path === "/download") {
-        response.setHeader("content-length", this.transfer.bytes);
-        await this.transfer.write(response);
+        const transfer = this.#claim(id);
+        response.setHeader("content-length", transfer.bytes);
+        await transfer.write(response);
         response.end();
+      } else if (path === "/echo") {
+        await pipeline(request, response);
       } else if (path === "/gate") {
         request.resume();
         // Writable both; only the union of their overloads cannot be called.
@@ -120,6 +129,14 @@ export class Application {
     }
   }
 
+  /** What is asked for a second time is a request that was delivered twice. */
+  #claim(id: string): Transfer {
+    const transfer = this.#expected.get(id);
+    if (transfer === undefined) throw new Error(`no transfer ${id} is expected, or not once more`);
+    this.#expected.delete(id);
+    return transfer;
+  }
+
   async #opened(): Promise<void> {
     this.waiting++;
     await this.#gate.promise;
@@ -128,17 +145,19 @@ export class Application {
 
   /** @internal for the gRPC server, which is made before the application. */
   async serveStream(call: GrpcCall): Promise<void> {
+    const id = String(call.metadata.get(TRANSFER_METADATA)[0]);
     try {
       switch (call.getPath()) {
         case UPLOAD_METHOD:
-          call.write(Buffer.from(String(await this.transfer.read(call))));
+          call.write(Buffer.from(String(await this.#claim(id).read(call))));
           break;
         case DOWNLOAD_METHOD:
           call.resume();
-          await this.transfer.write(call);
+          await this.#claim(id).write(call);
           break;
         default:
-          for await (const message of call.iterator({ destroyOnReturn: false })) call.write(message);
+          for await (const message of call.iterator({ destroyOnReturn: false }))
+            if (!call.write(message)) await once(call, "drain");
       }
       call.end();
     } catch (error) {
@@ -149,11 +168,11 @@ export class Application {
 
   async #talk(socket: Socket): Promise<void> {
     try {
-      const command = await firstLine(socket);
+      const [command, id = ""] = (await firstLine(socket)).split(" ");
       if (command === "upload") {
-        socket.end(String(await this.transfer.read(socket)));
+        socket.end(String(await this.#claim(id).read(socket)));
       } else if (command === "download") {
-        await this.transfer.write(socket);
+        await this.#claim(id).write(socket);
         socket.end();
       } else if (command === "echo") {
         socket.pipe(socket);

@@ -8,7 +8,7 @@ import {
 } from "node:http2";
 import { connect as connectTcp, type Socket } from "node:net";
 import { text } from "node:stream/consumers";
-import { Client, credentials, type ClientDuplexStream, type StatusObject } from "@grpc/grpc-js";
+import { Client, credentials, Metadata, type ClientDuplexStream, type StatusObject } from "@grpc/grpc-js";
 import { ECHO_METHOD } from "./application.ts";
 
 export interface HttpAnswer {
@@ -61,8 +61,8 @@ export function grpcChannel(port: number): Client {
 
 export type GrpcDuplex = ClientDuplexStream<Buffer, Buffer>;
 
-export function grpcStream(channel: Client, method: string): GrpcDuplex {
-  return channel.makeBidiStreamRequest(method, sameBytes, sameBytes);
+export function grpcStream(channel: Client, method: string, metadata = new Metadata()): GrpcDuplex {
+  return channel.makeBidiStreamRequest(method, sameBytes, sameBytes, metadata);
 }
 
 /** A gRPC stream that stays open and sends every message back. */

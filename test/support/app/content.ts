@@ -3,9 +3,15 @@
 /** Content is made in blocks, which both sides make anew: nothing of a transfer is kept. A multiple of 4. */
 const BLOCK_BYTES = 64 * 1024;
 
-/** Block `index` of the content: each 4 bytes are the number of their place, mixed one to one (MurmurHash3, fmix32). */
-function writeBlock(words: Uint32Array, index: number): void {
-  const first = index * (BLOCK_BYTES / 4);
+/** How much is shown of what is wrong: enough to recognise poison, zeros, or text. */
+const SHOWN_BYTES = 8;
+
+/**
+ * Block `index` of the content: each 4 bytes are the number of their place, mixed one to one (MurmurHash3, fmix32).
+ * Places are counted from `start`, so that contents with different starts differ everywhere.
+ */
+function writeBlock(words: Uint32Array, start: number, index: number): void {
+  const first = start + index * (BLOCK_BYTES / 4);
   for (let i = 0; i < words.length; i++) {
     let word = (first + i) | 0;
     word = Math.imul(word ^ (word >>> 16), 0x85ebca6b);
@@ -14,11 +20,11 @@ function writeBlock(words: Uint32Array, index: number): void {
   }
 }
 
-/** The first `bytes` bytes of the content, in blocks that the caller may keep. */
-export function* content(bytes: number): Generator<Buffer> {
+/** The first `bytes` bytes of the content that begins at `start`, in blocks that the caller may keep. */
+export function* content(bytes: number, start = 0): Generator<Buffer> {
   for (let at = 0; at < bytes; at += BLOCK_BYTES) {
     const words = new Uint32Array(BLOCK_BYTES / 4);
-    writeBlock(words, at / BLOCK_BYTES);
+    writeBlock(words, start, at / BLOCK_BYTES);
     yield Buffer.from(words.buffer, 0, Math.min(BLOCK_BYTES, bytes - at));
   }
 }
@@ -29,7 +35,13 @@ export class ContentCheck {
   bytes = 0;
   readonly #words = new Uint32Array(BLOCK_BYTES / 4);
   readonly #block = Buffer.from(this.#words.buffer);
+  readonly #start: number;
   #blockIndex = -1;
+
+  /** @param start where the content begins, as its writer was told. */
+  constructor(start = 0) {
+    this.#start = start;
+  }
 
   /** @throws Error naming the place of the first byte that is not as it was sent. */
   accept(piece: Buffer): void {
@@ -37,7 +49,7 @@ export class ContentCheck {
     while (at < piece.length) {
       const index = Math.floor(this.bytes / BLOCK_BYTES);
       if (index !== this.#blockIndex) {
-        writeBlock(this.#words, index);
+        writeBlock(this.#words, this.#start, index);
         this.#blockIndex = index;
       }
       const from = this.bytes % BLOCK_BYTES;
@@ -51,6 +63,8 @@ export class ContentCheck {
   #fail(piece: Buffer, at: number, from: number): never {
     let i = 0;
     while (piece[at + i] === this.#block[from + i]) i++;
-    throw new Error(`byte ${this.bytes + i}: found ${piece[at + i]}, sent was ${this.#block[from + i]}`);
+    const found = piece.toString("hex", at + i, at + i + SHOWN_BYTES);
+    const sent = this.#block.toString("hex", from + i, from + i + SHOWN_BYTES);
+    throw new Error(`byte ${this.bytes + i}: found ${found}, sent was ${sent}`);
   }
 }

@@ -14,6 +14,18 @@ export type Reading =
   | { readonly kind: "slow"; readonly bytesPerSecond: number }
   | { readonly kind: "stalled" };
 
+/** How content is written; without it, as fast as the other side takes it, in large pieces. */
+export interface Writing {
+  /** Most bytes a second; Infinity is no limit. */
+  readonly bytesPerSecond: number;
+  /** Most bytes of one write, and of one gRPC message. */
+  readonly pieceBytes: number;
+}
+
+const FREE_WRITING: Writing = { bytesPerSecond: Infinity, pieceBytes: Infinity };
+
+let lastId = 0;
+
 /** A reader that is ahead of its rate by less than this reads on: short pauses would let nothing queue up. */
 const PAUSE_MIN_MS = 20;
 
@@ -22,19 +34,30 @@ const HELD_BACK_MS = 250;
 
 /** One transfer as its writer and its reader see it, who are both of this process. */
 export class Transfer {
+  /** Tells the application which of many this is. */
+  readonly id = String(++lastId);
   readonly bytes: number;
   readonly reading: Reading;
+  readonly writing: Writing;
+  /** Where its content begins: contents with different starts differ everywhere. */
+  readonly start: number;
   /** What the writer could write so far. */
   written = 0;
   /** What the writer could write before a stalled reader began. */
   writtenAhead = 0;
+  /** What has arrived so far, unchanged. */
+  arrived = 0;
+  /** Why its reader or writer failed, on whichever side; undefined while all is well. */
+  problem: string | undefined = undefined;
 
-  constructor(bytes: number, reading: Reading) {
+  constructor(bytes: number, reading: Reading, writing: Writing = FREE_WRITING, start = 0) {
     this.bytes = bytes;
     this.reading = reading;
+    this.writing = writing;
+    this.start = start;
   }
 
-  /** Writes all of it as fast as the other side takes it; the caller ends the stream. */
+  /** Writes all of it, at its pace or slower if the other side is slower; the caller ends the stream. */
   async write(stream: Writable): Promise<void> {
     // A stream that fails while it waits for room never drains.
     const failed = Promise.withResolvers<never>();
@@ -42,11 +65,13 @@ export class Transfer {
     const fail = (error?: Error): void => failed.reject(error ?? new Error("closed before all was written"));
     stream.once("error", fail);
     stream.once("close", fail);
+    const startedAtMs = performance.now();
     try {
-      for (const block of content(this.bytes)) {
-        const hasRoom = stream.write(block);
-        this.written += block.length;
+      for (const piece of this.#pieces()) {
+        const hasRoom = stream.write(piece);
+        this.written += piece.length;
         if (!hasRoom) await Promise.race([once(stream, "drain"), failed.promise]);
+        await keepPace(this.written, this.writing.bytesPerSecond, startedAtMs);
       }
     } finally {
       stream.off("error", fail);
@@ -62,17 +87,31 @@ export class Transfer {
    */
   async read(stream: Readable): Promise<number> {
     const { reading } = this;
-    const check = new ContentCheck();
+    const check = new ContentCheck(this.start);
     const startedAtMs = performance.now();
     for await (const piece of stream.iterator({ destroyOnReturn: false })) {
       // One piece first: grpc-js keeps whatever comes before the first read.
       if (reading.kind === "stalled" && check.bytes === 0) await this.#writerHeldBack();
-      check.accept(piece as Buffer);
-      if (reading.kind !== "slow") continue;
-      const aheadMs = (check.bytes / reading.bytesPerSecond) * 1000 - (performance.now() - startedAtMs);
-      if (aheadMs > PAUSE_MIN_MS) await pause(aheadMs);
+      this.#accept(check, piece as Buffer);
+      if (reading.kind === "slow") await keepPace(check.bytes, reading.bytesPerSecond, startedAtMs);
     }
     return check.bytes;
+  }
+
+  *#pieces(): Generator<Buffer> {
+    const { pieceBytes } = this.writing;
+    for (const block of content(this.bytes, this.start))
+      for (let at = 0; at < block.length; at += pieceBytes) yield block.subarray(at, at + pieceBytes);
+  }
+
+  #accept(check: ContentCheck, piece: Buffer): void {
+    try {
+      check.accept(piece);
+      this.arrived = check.bytes;
+    } catch (error) {
+      this.problem ??= (error as Error).message;
+      throw error;
+    }
   }
 
   async #writerHeldBack(): Promise<void> {
@@ -81,4 +120,9 @@ export class Transfer {
       await pause(HELD_BACK_MS);
     } while (this.written > this.writtenAhead);
   }
+}
+
+async function keepPace(bytes: number, bytesPerSecond: number, startedAtMs: number): Promise<void> {
+  const aheadMs = (bytes / bytesPerSecond) * 1000 - (performance.now() - startedAtMs);
+  if (aheadMs > PAUSE_MIN_MS) await pause(aheadMs);
 }
