@@ -18,8 +18,10 @@ export function rssMiB(pid: number): number {
   return Number(match?.[1] ?? 0) / 1024;
 }
 
-/** Whether processes can be kept on one core each, so that what is measured does not compete with what measures. */
-export function canPin(): boolean {
+/** Looked up once, before this process is moved: afterwards it would see one core only. */
+const pinning = findPinning();
+
+function findPinning(): boolean {
   if (availableParallelism() < 2) return false;
   try {
     execFileSync("taskset", ["-p", String(process.pid)], { stdio: "ignore" });
@@ -27,6 +29,11 @@ export function canPin(): boolean {
   } catch {
     return false;
   }
+}
+
+/** Whether processes can be kept on one core each, so that what is measured does not compete with what measures. */
+export function canPin(): boolean {
+  return pinning;
 }
 
 /** Proxies share the first core; applications and load generators the second. */
