@@ -77,8 +77,13 @@ export class HeadReader {
     return fields && new ResponseHead(20, code, status, fields);
   }
 
-  /** The trailers that `list` describes. */
-  trailers(list: readonly HeaderField[]): HeaderField[] | undefined {
+  /**
+   * The trailers that `list` describes. They end their stream, and come only after all the content that
+   * content-length told, of which `contentLeft` bytes are missing (RFC 9113 sections 8.1 and 8.1.1).
+   */
+  trailers(list: readonly HeaderField[], endStream: boolean, contentLeft: number): HeaderField[] | undefined {
+    if (!endStream) return this.#malformed("trailers without END_STREAM");
+    if (contentLeft > 0) return this.#malformed("content-length and DATA differ");
     return this.#regular(list, 0, false);
   }
 

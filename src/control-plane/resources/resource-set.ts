@@ -18,8 +18,6 @@ export class ResourceSet {
   }
 }
 
-export const NO_RESOURCES: ResourceSet = new ResourceSet([]);
-
 /** Oldest first, then by namespace and name: how both controllers break ties. */
 export function byAge(a: AnyResource, b: AnyResource): number {
   return (

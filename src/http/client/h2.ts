@@ -193,20 +193,9 @@ export class H2Client extends H2Connection implements HttpService {
   }
 
   #onTrailers(stream: ClientStream, endStream: boolean, list: HeaderField[]): void {
-    const problem = !endStream
-      ? "trailers without END_STREAM"
-      : stream.contentLeft > 0
-        ? "content-length and DATA differ"
-        : "";
-    const fields = problem === "" ? this.heads.trailers(list) : undefined;
-    if (fields === undefined) {
-      return this.streamError(
-        stream.id,
-        stream,
-        H2Code.protocolError,
-        problem === "" ? this.heads.problem : problem,
-      );
-    }
+    const fields = this.heads.trailers(list, endStream, stream.contentLeft);
+    if (fields === undefined)
+      return this.streamError(stream.id, stream, H2Code.protocolError, this.heads.problem);
     stream.remoteEnded = true;
     stream.response.trailers(fields);
     if (stream.localEnded) this.closeStream(stream);

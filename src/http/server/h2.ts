@@ -168,23 +168,11 @@ export class H2Server extends H2Connection implements ServerStreamOwner {
   }
 
   #onTrailers(stream: H2Stream, endStream: boolean, list: HeaderField[], result: BlockResult): void {
-    const problem =
-      result !== BlockResult.ok
-        ? "invalid or too many trailers"
-        : !endStream
-          ? "trailers without END_STREAM"
-          : stream.contentLeft > 0
-            ? "content-length and DATA differ"
-            : "";
-    const fields = problem === "" ? this.heads.trailers(list) : undefined;
-    if (fields === undefined) {
-      return this.streamError(
-        stream.id,
-        stream,
-        H2Code.protocolError,
-        problem === "" ? this.heads.problem : problem,
-      );
-    }
+    if (result !== BlockResult.ok)
+      return this.streamError(stream.id, stream, H2Code.protocolError, "invalid or too many trailers");
+    const fields = this.heads.trailers(list, endStream, stream.contentLeft);
+    if (fields === undefined)
+      return this.streamError(stream.id, stream, H2Code.protocolError, this.heads.problem);
     stream.remoteEnded = true;
     stream.far?.trailers(fields);
     if (stream.localEnded) this.closeStream(stream);
