@@ -282,6 +282,8 @@ const CASES: readonly (readonly [string, string, Expected])[] = [
   ["H1-R32 CONNECT without port", `CONNECT h.test HTTP/1.1\r\n${H}\r\n`, refused(400)],
   ["H1-R33 CONNECT in origin-form", `CONNECT / HTTP/1.1\r\n${H}\r\n`, refused(400)],
   ["H1-R34 CONNECT in absolute-form", `CONNECT http://h.test:80/ HTTP/1.1\r\n${H}\r\n`, refused(400)],
+  ["CONNECT with a fragment", `CONNECT h.test:80# HTTP/1.1\r\n${H}\r\n`, refused(400)],
+  ["OPTIONS * with a fragment", `OPTIONS *#a HTTP/1.1\r\n${H}\r\n`, refused(400)],
   ["UP-08 CONNECT in HTTP/1.0", `CONNECT h.test:80 HTTP/1.0\r\n${H}\r\n`, refused(400)],
   ["H1-R35 one leading CRLF", `\r\n${get("")}`, served("")],
   ["H1-R36 20 leading CRLF", `${"\r\n".repeat(20)}${get("")}`, served("")],

@@ -38,7 +38,8 @@ const VERSION_BYTES = 8;
 
 /**
  * A request line without its line end. Strict: single spaces, HTTP/1.0 or 1.1 in upper case, a target of printable
- * ASCII in the form that the method allows. A fragment is cut off; the path is otherwise kept byte for byte.
+ * ASCII in the form that the method allows. A fragment of a path or URI is cut off; the path is otherwise kept byte for
+ * byte.
  *
  * Source: RFC 9112 section 3.
  */
@@ -72,7 +73,7 @@ export function parseRequestLine(
   const methodText = buffer.toString("latin1", start, methodEnd);
   const method = METHODS.get(methodText) ?? headerField(METHOD, methodText);
   if (buffer[targetStart] !== SLASH || methodText === "CONNECT" || pathEnd === targetStart) {
-    return otherForm(buffer.toString("latin1", targetStart, pathEnd), method, version);
+    return otherForm(buffer.toString("latin1", targetStart, targetEnd), method, version);
   }
   const path = buffer.toString("latin1", targetStart, pathEnd);
   const admitted = requestLines.admits(end - start, hash);
@@ -104,7 +105,8 @@ function otherForm(target: string, method: HeaderField, version: 10 | 11): Reque
   const colon = target.indexOf("://");
   const scheme = target.slice(0, Math.max(colon, 0)).toLowerCase();
   if (!isScheme(scheme)) return malformed("the target is neither a path nor an absolute URI");
-  const rest = target.slice(colon + 3);
+  const fragment = target.indexOf("#", colon);
+  const rest = target.slice(colon + 3, fragment === -1 ? target.length : fragment);
   let authorityEnd = 0;
   while (authorityEnd < rest.length && !isAuthorityEnd(rest.charCodeAt(authorityEnd))) authorityEnd++;
   const authority = rest.slice(0, authorityEnd);
