@@ -1,178 +1,86 @@
-/** `npm run bench`: what the pair of sidecars costs and adds, against the direct path and a pair on `node:http2`. */
+/** `npm run bench`: what the proxies cost and add, beside the direct path and beside other proxies, in one run. */
 import { mkdirSync, writeFileSync } from "node:fs";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { probeReadMode } from "../src/transport/shared-reads.ts";
-import { TestCa } from "../test/support/certs.ts";
-import { freePort, ProcessMesh } from "../test/support/process-mesh.ts";
-import { startChild, type Child } from "./harness/child.ts";
-import { canPin, cpuMicros, LOAD_CORE, pinned, pinSelf, PROXY_CORE, rssMiB } from "./harness/cpu.ts";
-import { load } from "./harness/load.ts";
-import type { LoadResult, LoadTarget } from "./harness/load-result.ts";
-import { median, ratioText, table } from "./harness/report.ts";
+import { writeCerts } from "./certs.ts";
+import { canPin } from "./harness/cpu.ts";
+import { table } from "./harness/report.ts";
+import { LoadProcess } from "./load/load-process.ts";
+import { measure, type Measurements } from "./measure.ts";
+import { PEERS } from "./peers/all.ts";
+import { outrigger } from "./peers/outrigger.ts";
+import type { Peer } from "./peers/peer.ts";
+import { ratiosOf, rowsOf } from "./summary.ts";
+import { DEFAULT_SCENARIOS, SCENARIOS, type Scenario } from "./suite.ts";
 
 const HELP = `npm run bench -- [options]
 
-  --seconds N   measured seconds per path and round (default 4)
-  --rounds N    rounds; the paths of a scenario take turns in each (default 3)
+  --list             the scenarios and the proxies to compare with
+  --scenario A,B     these scenarios, or "all" (default: ${DEFAULT_SCENARIOS.join(", ")})
+  --against A,B      these proxies, or "all" (default: haproxy, node:http2)
+  --rounds N         rounds; the proxies take turns in each (default 3)
+  --seconds N        measured seconds of each turn (default 3)
+  --json FILE        where the figures go (default bench/results/DATE.json)
   --help
 
-Measures a closed loop over 64 connections: the application directly, through the pair of sidecars over mutual TLS, and
-for HTTP/2 through an equal pair built on node:http2. Prints a table and writes bench/results/DATE.json.`;
+Every proxy does the same job on the same core; the load and the application share another. Absolute figures change from
+machine to machine and from hour to hour: compare the ratios, which are medians over the rounds.`;
 
-const { values } = parseArgs({
-  options: {
-    seconds: { type: "string", default: "4" },
-    rounds: { type: "string", default: "3" },
-    help: { type: "boolean", short: "h" },
-  },
-});
-if (values.help === true) {
-  console.log(HELP);
-  process.exit(0);
-}
-const seconds = positive("--seconds", values.seconds);
-const rounds = positive("--rounds", values.rounds);
+const DEFAULT_AGAINST = "haproxy,node:http2";
 
-/** One way to the application. */
-interface Path {
-  readonly name: string;
-  readonly target: LoadTarget;
-  /** Proxies on the way, by what they are called. */
-  readonly proxies: Readonly<Record<string, number>>;
+function fail(problem: string): never {
+  console.error(problem);
+  process.exit(64);
 }
 
-interface Measurement extends LoadResult {
-  readonly requestsPerSecond: number;
-  readonly cpuMicrosPerRequest: Readonly<Record<string, number>>;
-  /** Of all proxies together. */
-  readonly pairCpuMicrosPerRequest: number;
-  readonly rssMiB: Readonly<Record<string, number>>;
-}
-
-const WARM_UP_SECONDS = 2;
-
-pinSelf(LOAD_CORE);
-await probeReadMode();
-const dir = await mkdtemp(join(tmpdir(), "outrigger-bench-"));
-const children: Child<unknown>[] = [];
-const app = await keep(startChild<{ http1: number; http2: number }>("apps/app.ts", [], LOAD_CORE));
-const mesh = await ProcessMesh.start({
-  workloads: [
-    { name: "client", ports: {}, proxyPort: await freePort() },
-    { name: "web", ports: app.ports, proxyPort: await freePort() },
-  ],
-  prefix: pinned(PROXY_CORE),
-  logFilter: "warn",
-});
-try {
-  const service = "web.shop.svc.cluster.local";
-  const forwards = [`${service}:${app.ports.http1}`, `${service}:${app.ports.http2}`];
-  const client = await mesh.sidecar("client", forwards);
-  const server = await mesh.sidecar("web");
-  const [http1 = 0, http2 = 0] = client.forwardPorts;
-  const pair = { "outbound proxy": client.pid, "inbound proxy": server.pid };
-  const peer = await nodeHttp2Pair(app.ports.http2);
-
-  const over1 = { protocol: "http1", path: "/", connections: 64, streams: 1 } as const;
-  const over2 = { protocol: "http2", path: "/", connections: 64, streams: 1 } as const;
-  const scenarios: Record<string, readonly Path[]> = {
-    "HTTP/1, 64 connections": [
-      { name: "direct", target: { ...over1, port: app.ports.http1 }, proxies: {} },
-      { name: "pair", target: { ...over1, port: http1 }, proxies: pair },
-    ],
-    "HTTP/2, 64 connections": [
-      { name: "direct", target: { ...over2, port: app.ports.http2 }, proxies: {} },
-      { name: "pair", target: { ...over2, port: http2 }, proxies: pair },
-      { name: "node:http2 pair", target: { ...over2, port: peer.port }, proxies: peer.proxies },
-    ],
-  };
-
-  const results: Record<string, Record<string, Measurement[]>> = {};
-  for (const [name, paths] of Object.entries(scenarios)) {
-    const byPath: Record<string, Measurement[]> = {};
-    results[name] = byPath;
-    for (const { target } of paths) await load(target, WARM_UP_SECONDS);
-    for (let round = 1; round <= rounds; round++) {
-      for (const path of paths) {
-        process.stderr.write(`${name}: round ${round} of ${rounds}, ${path.name}\n`);
-        (byPath[path.name] ??= []).push(await measure(path));
-      }
-    }
-    console.log(`\n${name}\n${table(Object.entries(byPath).map(([path, all]) => row(path, all)))}`);
+function parse() {
+  try {
+    return parseArgs({
+      options: {
+        list: { type: "boolean" },
+        scenario: { type: "string", default: DEFAULT_SCENARIOS.join(",") },
+        against: { type: "string", default: DEFAULT_AGAINST },
+        rounds: { type: "string", default: "3" },
+        seconds: { type: "string", default: "3" },
+        json: { type: "string" },
+        help: { type: "boolean", short: "h" },
+      },
+    }).values;
+  } catch (error) {
+    return fail(error instanceof Error ? error.message : String(error));
   }
-  const http2Results = results["HTTP/2, 64 connections"] ?? {};
-  const cost = (path: string): number =>
-    median((http2Results[path] ?? []).map((m) => m.pairCpuMicrosPerRequest));
-  const ratio = cost("pair") / cost("node:http2 pair");
-  console.log(
-    `\nCPU per request of the pair on HTTP/2: ${ratioText(ratio)} of the node:http2 pair in the same run.`,
-  );
-  save({ ratioToNodeHttp2: ratio, scenarios: results });
-} finally {
-  await mesh.close();
-  for (const child of children) child.stop();
-  await rm(dir, { recursive: true, force: true });
 }
 
-async function measure({ target, proxies }: Path): Promise<Measurement> {
-  const before = Object.entries(proxies).map(([name, pid]) => [name, pid, cpuMicros(pid)] as const);
-  const result = await load(target, seconds);
-  const used = before.map(
-    ([name, pid, micros]) => [name, (cpuMicros(pid) - micros) / result.requests] as const,
-  );
-  return {
-    ...result,
-    requestsPerSecond: result.requests / result.seconds,
-    cpuMicrosPerRequest: Object.fromEntries(used),
-    pairCpuMicrosPerRequest: used.reduce((sum, [, micros]) => sum + micros, 0),
-    rssMiB: Object.fromEntries(before.map(([name, pid]) => [name, rssMiB(pid)])),
-  };
+function positive(flag: string, text: string): number {
+  const value = Number(text);
+  if (!Number.isFinite(value) || value <= 0) fail(`${flag}: found "${text}", expected a number above 0`);
+  return value;
 }
 
-function row(path: string, all: readonly Measurement[]): Record<string, string> {
-  const of = (f: (m: Measurement) => number): number => median(all.map(f));
-  const parts = Object.keys(all[0]?.cpuMicrosPerRequest ?? {});
-  const cpu = parts
-    .map((part) => `${part} ${of((m) => m.cpuMicrosPerRequest[part] ?? 0).toFixed(1)}`)
-    .join(", ");
-  return {
-    path,
-    "requests/s": Math.round(of((m) => m.requestsPerSecond)).toString(),
-    "p50 ms": of((m) => m.p50Ms).toFixed(2),
-    "p99 ms": of((m) => m.p99Ms).toFixed(2),
-    errors: all.reduce((sum, m) => sum + m.errors, 0).toString(),
-    "CPU us/request": cpu === "" ? "-" : cpu,
-  };
+/** Those named in a list, in their own order. */
+function chosen<T extends { readonly name: string }>(
+  flag: string,
+  text: string,
+  all: readonly T[],
+): readonly T[] {
+  if (text === "all") return all;
+  const names = text.split(",").filter(Boolean);
+  const known = all.map(({ name }) => name);
+  const unknown = names.find((name) => !known.includes(name));
+  if (unknown !== undefined) fail(`${flag}: found "${unknown}", expected some of ${known.join(", ")}`);
+  return all.filter(({ name }) => names.includes(name));
 }
 
-async function nodeHttp2Pair(appPort: number) {
-  const ca = TestCa.create();
-  const leaf = ca.issue({ id: "peer.test" });
-  await writeFile(join(dir, "ca.pem"), ca.certPem);
-  await writeFile(join(dir, "leaf.key"), leaf.keyPem, { mode: 0o600 });
-  await writeFile(join(dir, "leaf.pem"), leaf.chainPem);
-  const file = "peers/node-http2.ts";
-  const inbound = await keep(
-    startChild<{ port: number }>(file, ["server", String(appPort), dir], PROXY_CORE),
-  );
-  const target = String(inbound.ports.port);
-  const outbound = await keep(startChild<{ port: number }>(file, ["client", target, dir], PROXY_CORE));
-  return {
-    port: outbound.ports.port,
-    proxies: { "outbound half": outbound.pid, "inbound half": inbound.pid },
-  };
+function list(): void {
+  console.log("Scenarios:");
+  console.log(table(SCENARIOS.map(({ name, title }) => ({ name, "what is measured": title }))));
+  console.log("\nProxies:");
+  console.log(table(PEERS.map((peer) => ({ name: peer.name, state: peer.missing() ?? "available" }))));
 }
 
-async function keep<T>(starting: Promise<Child<T>>): Promise<Child<T>> {
-  const child = await starting;
-  children.push(child);
-  return child;
-}
-
-function save(results: object): void {
+function save(file: string | undefined, results: ReadonlyMap<Scenario, Measurements>, options: object): void {
   const date = new Date().toISOString();
   const machine = {
     cores: cpus().length,
@@ -180,17 +88,54 @@ function save(results: object): void {
     node: process.version,
     pinned: canPin(),
   };
-  const file = new URL(`results/${date.slice(0, 19).replaceAll(":", "-")}.json`, import.meta.url);
+  const scenarios = [...results].map(([{ name, title }, measurements]) => ({
+    name,
+    title,
+    ratios: ratiosOf(measurements),
+    rounds: Object.fromEntries(measurements),
+  }));
   mkdirSync(new URL("results/", import.meta.url), { recursive: true });
-  writeFileSync(file, `${JSON.stringify({ date, machine, seconds, rounds, ...results }, undefined, 2)}\n`);
-  console.log(`Written to bench/results/${file.pathname.split("/").at(-1) ?? ""}`);
+  const name = `${date.slice(0, 19).replaceAll(":", "-")}.json`;
+  const target = file ?? new URL(`results/${name}`, import.meta.url);
+  writeFileSync(target, `${JSON.stringify({ date, machine, ...options, scenarios }, undefined, 2)}\n`);
+  console.log(`\nWritten to ${file ?? `bench/results/${name}`}`);
 }
 
-function positive(flag: string, text: string): number {
-  const value = Number(text);
-  if (!Number.isFinite(value) || value <= 0) {
-    console.error(`${flag}: found "${text}", expected a number above 0`);
-    process.exit(64);
+async function main(): Promise<void> {
+  const values = parse();
+  if (values.help === true) return console.log(HELP);
+  if (values.list === true) return list();
+  const rounds = positive("--rounds", values.rounds);
+  const seconds = positive("--seconds", values.seconds);
+  const scenarios = chosen("--scenario", values.scenario, SCENARIOS);
+  const asked = chosen("--against", values.against, PEERS);
+  const present: Peer[] = [];
+  for (const peer of asked) {
+    const missing = peer.missing();
+    if (missing === undefined) present.push(peer);
+    else console.log(`Without ${peer.name}: ${missing}.`);
   }
-  return value;
+  if (!canPin())
+    console.log("Processes cannot be kept on cores of their own here: the figures disturb each other.");
+  const dir = await mkdtemp(join(tmpdir(), "outrigger-bench-"));
+  const load = await LoadProcess.start();
+  const results = new Map<Scenario, Measurements>();
+  try {
+    const certs = await writeCerts(dir);
+    for (const scenario of scenarios) {
+      const peers = [outrigger, ...present].filter((peer) => peer.takes(scenario.job));
+      const measurements = await measure(load, scenario, {
+        ...{ rounds, seconds, peers, certs, dir },
+        onStep: (text) => process.stderr.write(`${scenario.name}: ${text}\n`),
+      });
+      results.set(scenario, measurements);
+      console.log(`\n${scenario.name}: ${scenario.title}\n${table(rowsOf(scenario, measurements))}`);
+    }
+    save(values.json, results, { rounds, seconds });
+  } finally {
+    load.stop();
+    await rm(dir, { recursive: true, force: true });
+  }
 }
+
+await main();

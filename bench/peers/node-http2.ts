@@ -1,63 +1,47 @@
+import { fileURLToPath } from "node:url";
+import { freePort } from "../../test/support/process-mesh.ts";
+import type { Job, Peer, Site } from "./peer.ts";
+import { startProxy } from "./start.ts";
+
+/** A proxy as one would write it on `node:http2`: the yardstick for what a sidecar costs on Node. */
+export const nodeHttp2: Peer = nodePeer("node:http2", "node-http2.ts", "http2");
+
 /**
- * A proxy as one would write it on `node:http2`: the yardstick for the cost of a pair. Two of these, one with role
- * `client` and one with role `server`, do what a pair of sidecars does: clear text in, mutual TLS between, clear text out.
+ * A peer that is a program of ours in `programs/`, on the Node that runs the bench.
  *
- *   node bench/peers/node-http2.ts client|server TARGET_PORT CERTS_DIR
- *
- * Prints its port as JSON.
+ * It is started as `node FILE PART PORT TARGET_PORT CERTS`: what it is (`proxy`, `outbound` or `inbound`),
+ * where it listens, where requests go to, and `Certs` as JSON.
  */
-import { readFileSync } from "node:fs";
-import {
-  connect,
-  createSecureServer,
-  createServer,
-  type ClientHttp2Session,
-  type Http2Server,
-  type IncomingHttpHeaders,
-  type ServerHttp2Stream,
-} from "node:http2";
-import { join } from "node:path";
+export function nodePeer(name: string, file: string, protocol: Job["protocol"]): Peer {
+  return {
+    name,
+    missing: () => undefined,
+    takes: (job) => job.protocol === protocol,
 
-const [role, targetPort = "0", certs = "."] = process.argv.slice(2);
-const tls = {
-  key: readFileSync(join(certs, "leaf.key")),
-  cert: readFileSync(join(certs, "leaf.pem")),
-  ca: readFileSync(join(certs, "ca.pem")),
-  minVersion: "TLSv1.3",
-  ciphers: "TLS_AES_128_GCM_SHA256",
-} as const;
-
-let upstream: ClientHttp2Session | undefined;
-
-function session(): ClientHttp2Session {
-  if (upstream === undefined || upstream.closed || upstream.destroyed) {
-    upstream =
-      role === "client"
-        ? connect(`https://127.0.0.1:${targetPort}`, { ...tls, servername: "peer.test" })
-        : connect(`http://127.0.0.1:${targetPort}`);
-    upstream.on("error", () => {});
-  }
-  return upstream;
+    async start(job, site) {
+      if (job.topology === "hop") {
+        const port = await freePort();
+        const hop = await run(file, "proxy", port, site.appPort, site);
+        return { port, proxies: { proxy: hop.pids() }, stop: () => hop.stop() };
+      }
+      const meshPort = await freePort();
+      const inbound = await run(file, "inbound", meshPort, site.appPort, site);
+      const port = await freePort();
+      const outbound = await run(file, "outbound", port, meshPort, site);
+      return {
+        port,
+        proxies: { outbound: outbound.pids(), inbound: inbound.pids() },
+        async stop() {
+          await outbound.stop();
+          await inbound.stop();
+        },
+      };
+    },
+  };
 }
 
-function forward(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
-  const request = session().request(headers);
-  stream.on("error", () => request.close());
-  request.on("error", () => stream.close());
-  request.on("response", (response) => {
-    stream.respond(response);
-    request.pipe(stream);
-  });
-  stream.pipe(request);
+function run(file: string, part: string, port: number, targetPort: number, { certs }: Site) {
+  const path = fileURLToPath(new URL(`programs/${file}`, import.meta.url));
+  const args = [part, String(port), String(targetPort), JSON.stringify(certs)];
+  return startProxy([process.execPath, "--no-warnings", path, ...args], port);
 }
-
-const server: Http2Server =
-  role === "client"
-    ? createServer()
-    : createSecureServer({ ...tls, requestCert: true, rejectUnauthorized: true });
-server.on("stream", forward);
-server.on("sessionError", () => {});
-server.listen(0, "127.0.0.1", () => {
-  const address = server.address();
-  if (address !== null && typeof address === "object") console.log(JSON.stringify({ port: address.port }));
-});

@@ -20,6 +20,8 @@ export interface ProcessMeshOptions {
   readonly controlPlaneArgs?: readonly string[];
   /** Put before `node` on every proxy's command line: `taskset -c 0`. */
   readonly prefix?: readonly string[];
+  /** Flags of the runtime that runs the proxies: `--cpu-prof`. */
+  readonly nodeArgs?: readonly string[];
   readonly logFilter?: string;
 }
 
@@ -194,6 +196,7 @@ export class ProcessMesh {
       ...prefix,
       process.execPath,
       "--no-warnings",
+      ...(args[0] === "proxy" ? (this.#options.nodeArgs ?? []) : []),
       MAIN,
       ...args,
     ];

@@ -1,0 +1,91 @@
+import { spawn } from "node:child_process";
+import { accessSync, constants, readFileSync } from "node:fs";
+import { connect } from "node:net";
+import { delimiter, join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import { pinned, PROXY_CORE } from "../harness/cpu.ts";
+
+const START_TIMEOUT_MS = 10_000;
+const POLL_MS = 20;
+
+/** Where a program is, on PATH or in the places of Debian's servers; undefined if nowhere. */
+export function findProgram(name: string): string | undefined {
+  const dirs = [...(process.env["PATH"] ?? "").split(delimiter), "/usr/sbin", "/usr/local/sbin"];
+  return dirs.map((dir) => join(dir, name)).find(isExecutable);
+}
+
+function isExecutable(file: string): boolean {
+  try {
+    accessSync(file, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** A proxy process on the proxies' core. */
+export interface ProxyProcess {
+  readonly pid: number;
+  /** The process and its children, as they are now. */
+  pids(): readonly number[];
+  stop(): Promise<void>;
+}
+
+/** Starts a command on the proxies' core and waits until it listens on `port`. */
+export async function startProxy(command: readonly string[], port: number): Promise<ProxyProcess> {
+  const [program = "", ...args] = [...pinned(PROXY_CORE), ...command];
+  const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"] });
+  let printed = "";
+  const keep = (chunk: Buffer): void => void (printed = (printed + chunk.toString("utf8")).slice(-4000));
+  child.stdout.on("data", keep);
+  child.stderr.on("data", keep);
+  const gone = new Promise<void>((resolve) => child.once("exit", () => resolve()));
+  let ended = false;
+  void gone.then(() => (ended = true));
+  child.once("error", (error) => {
+    printed += error.message;
+    ended = true;
+  });
+  const deadline = Date.now() + START_TIMEOUT_MS;
+  while (!(await accepts(port))) {
+    if (ended || Date.now() > deadline) {
+      child.kill("SIGKILL");
+      throw new Error(`${command.join(" ")}: ${ended ? "ended" : "does not listen"}\n${printed}`);
+    }
+    await pause(POLL_MS);
+  }
+  const pid = child.pid ?? 0;
+  return {
+    pid,
+    pids: () => [pid, ...childrenOf(pid)],
+    async stop() {
+      for (const one of childrenOf(pid)) process.kill(one, "SIGKILL");
+      child.kill("SIGKILL");
+      await gone;
+    },
+  };
+}
+
+function childrenOf(pid: number): readonly number[] {
+  try {
+    return readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8")
+      .trim()
+      .split(" ")
+      .filter(Boolean)
+      .map(Number);
+  } catch {
+    return [];
+  }
+}
+
+function accepts(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, "127.0.0.1");
+    const finish = (answer: boolean): void => {
+      socket.destroy();
+      resolve(answer);
+    };
+    socket.once("connect", () => finish(true));
+    socket.once("error", () => finish(false));
+  });
+}
