@@ -10,7 +10,7 @@ import { table } from "./harness/report.ts";
 import { LoadProcess } from "./load/load-process.ts";
 import { measure, type Measurements } from "./measure.ts";
 import { PEERS } from "./peers/all.ts";
-import { outrigger } from "./peers/outrigger.ts";
+import { outrigger, outriggerAt } from "./peers/outrigger.ts";
 import type { Peer } from "./peers/peer.ts";
 import { ratiosOf, rowsOf } from "./summary.ts";
 import { DEFAULT_SCENARIOS, SCENARIOS, type Scenario } from "./suite.ts";
@@ -19,7 +19,8 @@ const HELP = `npm run bench -- [options]
 
   --list             the scenarios and the proxies to compare with
   --scenario A,B     these scenarios, or "all" (default: ${DEFAULT_SCENARIOS.join(", ")})
-  --against A,B      these proxies, or "all" (default: haproxy, node:http2)
+  --against A,B      these proxies, "all" or "none" (default: haproxy, node:http2)
+  --base DIR         also another checkout of this project: what a change costs or saves
   --rounds N         rounds; the proxies take turns in each (default 3)
   --seconds N        measured seconds of each turn (default 3)
   --json FILE        where the figures go (default bench/results/DATE.json)
@@ -42,6 +43,7 @@ function parse() {
         list: { type: "boolean" },
         scenario: { type: "string", default: DEFAULT_SCENARIOS.join(",") },
         against: { type: "string", default: DEFAULT_AGAINST },
+        base: { type: "string" },
         rounds: { type: "string", default: "3" },
         seconds: { type: "string", default: "3" },
         json: { type: "string" },
@@ -66,6 +68,7 @@ function chosen<T extends { readonly name: string }>(
   all: readonly T[],
 ): readonly T[] {
   if (text === "all") return all;
+  if (text === "none") return [];
   const names = text.split(",").filter(Boolean);
   const known = all.map(({ name }) => name);
   const unknown = names.find((name) => !known.includes(name));
@@ -108,7 +111,8 @@ async function main(): Promise<void> {
   const rounds = positive("--rounds", values.rounds);
   const seconds = positive("--seconds", values.seconds);
   const scenarios = chosen("--scenario", values.scenario, SCENARIOS);
-  const asked = chosen("--against", values.against, PEERS);
+  const asked = [...chosen("--against", values.against, PEERS)];
+  if (values.base !== undefined) asked.unshift(outriggerAt(values.base));
   const present: Peer[] = [];
   for (const peer of asked) {
     const missing = peer.missing();

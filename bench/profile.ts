@@ -37,7 +37,9 @@ if (values.help === true) {
   try {
     const site = { appPort: load.ports[scenario.job.protocol], dir, certs: await writeCerts(dir) };
     const profiles = join(dir, "profiles");
-    const way = await startOutrigger(scenario.job, site, ["--cpu-prof", `--cpu-prof-dir=${profiles}`]);
+    const way = await startOutrigger(scenario.job, site, {
+      nodeArgs: ["--cpu-prof", `--cpu-prof-dir=${profiles}`],
+    });
     const result = await load.run({
       ...scenario.load,
       port: way.port,

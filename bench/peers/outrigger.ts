@@ -1,5 +1,7 @@
+import { existsSync } from "node:fs";
+import { join, resolve } from "node:path";
 import { NAMESPACE } from "../../test/support/mesh-manifest.ts";
-import { freePort, ProcessMesh } from "../../test/support/process-mesh.ts";
+import { freePort, ProcessMesh, type ProcessMeshOptions } from "../../test/support/process-mesh.ts";
 import { pinned, PROXY_CORE } from "../harness/cpu.ts";
 import type { Job, Peer, RunningPeer, Site } from "./peer.ts";
 
@@ -15,14 +17,24 @@ export const outrigger: Peer = {
   name: "outrigger",
   missing: () => undefined,
   takes: () => true,
-  start: (job, site) => startOutrigger(job, site, []),
+  start: (job, site) => startOutrigger(job, site, {}),
 };
 
-/** @param nodeArgs flags of the runtime, for profiles. */
+/** Another state of ourselves, to measure a change: a checkout with its dependencies installed. */
+export function outriggerAt(checkout: string): Peer {
+  const main = join(resolve(checkout), "src", "main.ts");
+  return {
+    name: "base",
+    missing: () => (existsSync(main) ? undefined : `there is no ${main}`),
+    takes: () => true,
+    start: (job, site) => startOutrigger(job, site, { main }),
+  };
+}
+
 export async function startOutrigger(
   { topology }: Job,
   { appPort }: Site,
-  nodeArgs: readonly string[],
+  options: Pick<ProcessMeshOptions, "nodeArgs" | "main">,
 ): Promise<RunningPeer> {
   const mesh = await ProcessMesh.start({
     workloads: [
@@ -31,7 +43,7 @@ export async function startOutrigger(
     ],
     manifests: { "plain.yaml": unmeshed(appPort) },
     prefix: pinned(PROXY_CORE),
-    nodeArgs,
+    ...options,
     logFilter: "warn",
   });
   try {

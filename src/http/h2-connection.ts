@@ -74,8 +74,6 @@ export abstract class H2Connection implements ByteHandler, FrameHandler, H2Strea
   readonly #decoder = new HpackDecoder(HPACK_TABLE_BYTES);
   readonly #reader: FrameReader;
   readonly #limits: ListLimits;
-  /** The list being decoded; used again for the next block. */
-  readonly #list: HeaderField[] = [];
   #settingsSeen = false;
   #settingsAcked = false;
 
@@ -120,7 +118,7 @@ export abstract class H2Connection implements ByteHandler, FrameHandler, H2Strea
 
   // ---- what the roles add
 
-  /** A header block came. `result` is `ok`, `invalidField` or `tooLarge`; `list` is used again after the call. */
+  /** A header block came. `result` is `ok`, `invalidField` or `tooLarge`. */
   protected abstract onHeaders(
     streamId: number,
     stream: H2Stream | undefined,
@@ -247,8 +245,8 @@ export abstract class H2Connection implements ByteHandler, FrameHandler, H2Strea
     end: number,
   ): void {
     if (!this.#settingsSeen) return this.fail(H2Code.protocolError, "first frame is not SETTINGS");
-    const list = this.#list;
-    list.length = 0;
+    // A new one each time: emptying an array costs more than making one.
+    const list: HeaderField[] = [];
     const result = this.#decoder.decode(buffer, start, end, list, this.#limits);
     if (result === BlockResult.corrupt) return this.fail(H2Code.compressionError, this.#decoder.problem);
     if (result === BlockResult.abusive) return this.fail(H2Code.enhanceYourCalm, "header list far too large");
@@ -258,7 +256,6 @@ export abstract class H2Connection implements ByteHandler, FrameHandler, H2Strea
     }
     // A stream that depends on itself is handled as a malformed message: priorities have no other meaning to us.
     this.onHeaders(streamId, stream, endStream, list, dependsOnItself ? BlockResult.invalidField : result);
-    list.length = 0;
   }
 
   onFrame(type: number, flags: number, streamId: number, buffer: Buffer, start: number, end: number): void {

@@ -27,7 +27,7 @@ export class HeadReader {
   #path: HeaderField | undefined;
   #status: HeaderField | undefined;
 
-  /** The request that `list` describes. `list` may be used again afterwards. */
+  /** The request that `list` describes. */
   request(list: readonly HeaderField[], nowMs: number): RequestHead | undefined {
     const pseudos = this.#readPseudo(list);
     if (pseudos < 0) return undefined;

@@ -3,6 +3,9 @@ import type { H2Stream } from "./h2-stream.ts";
 /** Slots of a new table; a connection with few streams stays small. */
 const SLOTS_MIN = 8;
 
+/** 2^32 divided by the golden ratio (Knuth, The Art of Computer Programming, section 6.4). */
+const GOLDEN = 0x9e37_79b1;
+
 /**
  * The open streams of a connection by id: a hash table with linear probing.
  *
@@ -16,11 +19,13 @@ export class StreamTable {
   size = 0;
   #slots: (H2Stream | undefined)[] = [];
   #mask = -1;
+  /** Of a 32-bit hash these many low bits are dropped. */
+  #shift = 32;
 
   get(id: number): H2Stream | undefined {
     if (this.#mask < 0) return undefined;
     const slots = this.#slots;
-    let at = (id >> 1) & this.#mask;
+    let at = this.#home(id);
     for (let stream = slots[at]; stream !== undefined; stream = slots[at]) {
       if (stream.id === id) return stream;
       at = (at + 1) & this.#mask;
@@ -30,7 +35,7 @@ export class StreamTable {
 
   /** Adds a stream whose id is not in the table. */
   add(stream: H2Stream): void {
-    // At most half full: ids follow each other, so that almost every stream sits in its own slot.
+    // At most half full: almost every stream sits in its own slot.
     if (this.size * 2 >= this.#slots.length) this.#grow();
     this.#place(stream);
     this.size++;
@@ -41,7 +46,7 @@ export class StreamTable {
     if (this.#mask < 0) return;
     const slots = this.#slots;
     const mask = this.#mask;
-    let hole = (stream.id >> 1) & mask;
+    let hole = this.#home(stream.id);
     while (slots[hole] !== stream) {
       if (slots[hole] === undefined) return;
       hole = (hole + 1) & mask;
@@ -53,8 +58,7 @@ export class StreamTable {
       at = (at + 1) & mask;
       const next = slots[at];
       if (next === undefined) break;
-      const home = (next.id >> 1) & mask;
-      if (((at - home) & mask) < ((at - hole) & mask)) continue;
+      if (((at - this.#home(next.id)) & mask) < ((at - hole) & mask)) continue;
       slots[hole] = next;
       hole = at;
     }
@@ -79,11 +83,20 @@ export class StreamTable {
     const length = Math.max(SLOTS_MIN, before.length * 2);
     this.#slots = Array.from({ length }, () => undefined);
     this.#mask = length - 1;
+    this.#shift = Math.clz32(length) + 1;
     for (const stream of before) if (stream !== undefined) this.#place(stream);
   }
 
+  /**
+   * Ids follow each other. Side by side they would be one long run, all of which a deletion looks through; multiplied by
+   * the golden ratio they lie apart.
+   */
+  #home(id: number): number {
+    return Math.imul(id, GOLDEN) >>> this.#shift;
+  }
+
   #place(stream: H2Stream): void {
-    let at = (stream.id >> 1) & this.#mask;
+    let at = this.#home(stream.id);
     while (this.#slots[at] !== undefined) at = (at + 1) & this.#mask;
     this.#slots[at] = stream;
   }

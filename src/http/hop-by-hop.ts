@@ -40,5 +40,6 @@ export function stripHopByHop(fields: HeaderField[], named: readonly string[] | 
     }
     fields[kept++] = field;
   }
-  fields.length = kept;
+  // Setting a length is slow even where it changes nothing.
+  if (kept < fields.length) fields.length = kept;
 }

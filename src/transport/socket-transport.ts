@@ -4,6 +4,7 @@ import type { SocketAddr } from "../addr/socket-addr.ts";
 import { formatSocketAddr } from "../addr/socket-addr.ts";
 import { errorFromNode } from "../errors/from-node.ts";
 import { ProxyError } from "../errors/proxy-error.ts";
+import { beginRead, endRead } from "../time/clock.ts";
 import { descriptorOf } from "./libc.ts";
 import { Output, type OutputOwner } from "./output.ts";
 import { readMode, shareReads } from "./shared-reads.ts";
@@ -222,11 +223,13 @@ export class SocketTransport implements Transport, OutputOwner {
       (this.#kept ??= []).push(owned ? buffer : Buffer.from(buffer.subarray(start, end)));
       return;
     }
+    beginRead();
     try {
       this.#handler?.onBytes(buffer, start, end);
     } catch (error) {
       this.#fail(error);
     }
+    endRead();
   }
 
   #onEnd(): void {

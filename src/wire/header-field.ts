@@ -161,7 +161,8 @@ export function removeFields(fields: HeaderField[], name: HeaderName): void {
     if (field === undefined || isNamed(field, name)) continue;
     fields[kept++] = field;
   }
-  fields.length = kept;
+  // Setting a length is slow even where it changes nothing.
+  if (kept < fields.length) fields.length = kept;
 }
 
 function isNamed(field: HeaderField, name: HeaderName): boolean {

@@ -22,6 +22,8 @@ export interface ProcessMeshOptions {
   readonly prefix?: readonly string[];
   /** Flags of the runtime that runs the proxies: `--cpu-prof`. */
   readonly nodeArgs?: readonly string[];
+  /** Another `src/main.ts` to run, for comparisons. */
+  readonly main?: string;
   readonly logFilter?: string;
 }
 
@@ -197,7 +199,7 @@ export class ProcessMesh {
       process.execPath,
       "--no-warnings",
       ...(args[0] === "proxy" ? (this.#options.nodeArgs ?? []) : []),
-      MAIN,
+      this.#options.main ?? MAIN,
       ...args,
     ];
     const child = spawn(command, rest, { env: { PATH: process.env["PATH"], ...environment }, stdio: "pipe" });
