@@ -40,7 +40,8 @@ export class H1Pool implements HttpService {
   readonly #idleTimeoutMs: number;
   readonly #originForm = new Map<string, Group>();
   readonly #absoluteForm = new Map<string, Group>();
-  readonly #active = new Set<H1Client>();
+  /** Every connection that stands. Not one set for busy and one for idle: sets that are changed per request grow garbage. */
+  readonly #connections = new Set<H1Client>();
   #idle = 0;
   #connecting = 0;
   #opened = 0;
@@ -61,7 +62,7 @@ export class H1Pool implements HttpService {
   }
   /** Connections with an exchange or tunnel. */
   get activeConnections(): number {
-    return this.#active.size;
+    return this.#connections.size - this.#idle;
   }
   /** Dials under way. */
   get connecting(): number {
@@ -89,9 +90,7 @@ export class H1Pool implements HttpService {
       const client = group.take();
       if (client === undefined) return this.#dialFor(group, head, last, response);
       this.#idle--;
-      if (!client.idle) continue;
-      this.#active.add(client);
-      return client.call(head, last, response);
+      if (client.idle) return client.call(head, last, response);
     }
   }
 
@@ -103,7 +102,7 @@ export class H1Pool implements HttpService {
     for (const groups of [this.#originForm, this.#absoluteForm]) {
       for (const group of groups.values()) group.closeIdle(Number.POSITIVE_INFINITY);
     }
-    for (const client of this.#active) client.close();
+    for (const client of this.#connections) client.close();
   }
 
   #group(head: RequestHead): Group {
@@ -134,7 +133,7 @@ export class H1Pool implements HttpService {
         this.#opened++;
         const client = new H1Client(transport, group);
         group.connections++;
-        this.#active.add(client);
+        this.#connections.add(client);
         if (this.#closed) client.close();
         else this.ready(group, client);
       },
@@ -159,22 +158,22 @@ export class H1Pool implements HttpService {
       client.close();
       return;
     }
-    this.#active.delete(client);
     this.#idle++;
     group.keep(client, this.#clock.nowMs());
     this.#sweep ??= this.#clock.after(this.#idleTimeoutMs, () => this.#closeExpired());
   }
 
   gone(client: H1Client, wasIdle: boolean): void {
+    this.#connections.delete(client);
     if (wasIdle) this.#idle--;
-    else this.#active.delete(client);
   }
 
   replay(group: Group, head: RequestHead, response: ResponseSink): Sink | undefined {
     if (this.#closed) return undefined;
     this.#replayed++;
-    // A new connection, because others that were idle as long are likely to be gone as well.
-    return this.#dialFor(group, head, true, response);
+    // A new connection, because others that were idle as long are likely to be gone as well. If the lost one was the last
+    // of its group, the group is forgotten by now.
+    return this.#dialFor(group.shared ? this.#group(head) : group, head, true, response);
   }
 
   #closeExpired(): void {

@@ -16,7 +16,7 @@ export class LineTable<T> {
   readonly #mask: number;
   readonly #seen: Int32Array;
   readonly #hashes: Int32Array;
-  readonly #lines: (Uint8Array | undefined)[];
+  readonly #lines: (KnownLine | undefined)[];
   readonly #values: (T | undefined)[];
 
   /** @param slots a power of two. */
@@ -28,10 +28,11 @@ export class LineTable<T> {
     this.#values = Array.from({ length: slots }, () => undefined);
   }
 
-  find(buffer: Uint8Array, start: number, end: number, hash: number): T | undefined {
+  find(buffer: Buffer, start: number, end: number, hash: number): T | undefined {
     const slot = (hash ^ (hash >>> 15)) & this.#mask;
-    if (this.#hashes[slot] === hash && this.#isLine(slot, buffer, start, end)) return this.#values[slot];
-    if (this.#hashes[slot + 1] === hash && this.#isLine(slot + 1, buffer, start, end)) {
+    const view = viewOf(buffer);
+    if (this.#hashes[slot] === hash && this.#isLine(slot, view, start, end)) return this.#values[slot];
+    if (this.#hashes[slot + 1] === hash && this.#isLine(slot + 1, view, start, end)) {
       return this.#values[slot + 1];
     }
     return undefined;
@@ -47,27 +48,105 @@ export class LineTable<T> {
   }
 
   /** Keeps a copy of the line; the bytes may be reused afterwards. */
-  keep(buffer: Uint8Array, start: number, end: number, hash: number, value: T): void {
+  keep(buffer: Buffer, start: number, end: number, hash: number, value: T): void {
     const slot = (hash ^ (hash >>> 15)) & this.#mask;
     this.#hashes[slot + 1] = this.#hashes[slot] ?? 0;
     this.#lines[slot + 1] = this.#lines[slot];
     this.#values[slot + 1] = this.#values[slot];
     this.#hashes[slot] = hash;
-    this.#lines[slot] = new Uint8Array(buffer.subarray(start, end));
+    this.#lines[slot] = new KnownLine(buffer, start, end);
     this.#values[slot] = value;
   }
 
-  #isLine(slot: number, buffer: Uint8Array, start: number, end: number): boolean {
+  #isLine(slot: number, view: DataView, start: number, end: number): boolean {
     const line = this.#lines[slot];
     if (line === undefined || line.length !== end - start) return false;
-    for (let i = 0; i < line.length; i++) if (line[i] !== buffer[start + i]) return false;
-    return true;
+    const { words, rest } = line;
+    let at = start;
+    for (let i = 0; i < words.length; i++, at += WORD_BYTES) {
+      if (words[i] !== view.getInt32(at, true)) return false;
+    }
+    return restOf(view, at, end) === rest;
   }
 }
 
-/** The hash of a line as the table wants it; callers that scan for the line's end anyway compute it on the way. */
-export function hashLine(buffer: Uint8Array, start: number, end: number): number {
+/** The bytes of a line, four at a time. */
+class KnownLine {
+  readonly length: number;
+  readonly words: Int32Array;
+  /** The last bytes, which fill no word. */
+  readonly rest: number;
+
+  constructor(buffer: Buffer, start: number, end: number) {
+    const view = viewOf(buffer);
+    this.length = end - start;
+    this.words = new Int32Array(Math.floor(this.length / WORD_BYTES));
+    for (let i = 0; i < this.words.length; i++) this.words[i] = view.getInt32(start + i * WORD_BYTES, true);
+    this.rest = restOf(view, start + this.words.length * WORD_BYTES, end);
+  }
+}
+
+/** Fewer than four bytes as a number. */
+function restOf(view: DataView, start: number, end: number): number {
+  let rest = 0;
+  for (let at = start; at < end; at++) rest = (rest << 8) | view.getUint8(at);
+  return rest;
+}
+
+/** The hash of a line as the table wants it: of its words from its start on, then of the bytes that are left. */
+export function hashLine(buffer: Buffer, start: number, end: number): number {
+  const view = viewOf(buffer);
   let hash = 0;
-  for (let i = start; i < end; i++) hash = (Math.imul(hash, 31) + (buffer[i] ?? 0)) | 0;
+  let at = start;
+  for (; at + WORD_BYTES <= end; at += WORD_BYTES) hash = mixHash(hash, view.getInt32(at, true));
+  for (; at < end; at++) hash = mixHash(hash, view.getUint8(at));
   return hash;
+}
+
+export interface LineScan {
+  /** Where the line feed is; `end` if there is none. */
+  at: number;
+  /** `hashLine` of what is before it. */
+  hash: number;
+}
+
+/** Looks for the end of a line, and computes the hash of the line on the way. */
+export function scanLine(view: DataView, start: number, end: number, into: LineScan): void {
+  let hash = 0;
+  let at = start;
+  for (; at + WORD_BYTES <= end; at += WORD_BYTES) {
+    const word = view.getInt32(at, true);
+    // Not 0 if and only if a byte is a line feed (Hacker's Delight, section 6-1).
+    const zeroes = word ^ LINE_FEEDS;
+    if (((zeroes - 0x0101_0101) & ~zeroes & 0x8080_8080) !== 0) break;
+    hash = mixHash(hash, word);
+  }
+  for (; at < end; at++) {
+    const byte = view.getUint8(at);
+    if (byte === LF) break;
+    hash = mixHash(hash, byte);
+  }
+  into.at = at;
+  into.hash = hash;
+}
+
+function mixHash(hash: number, word: number): number {
+  const mixed = Math.imul(hash ^ word, 0x9e37_79b1);
+  return mixed ^ (mixed >>> 15);
+}
+
+const LF = 0x0a;
+const LINE_FEEDS = 0x0a0a_0a0a;
+const WORD_BYTES = 4;
+
+let lastBuffer: Buffer = Buffer.alloc(0);
+let lastView = new DataView(lastBuffer.buffer, lastBuffer.byteOffset, 0);
+
+/** The bytes of a buffer as words. Almost all that is parsed comes in one shared buffer, so that its view is made once. */
+export function viewOf(buffer: Buffer): DataView {
+  if (buffer !== lastBuffer) {
+    lastBuffer = buffer;
+    lastView = new DataView(buffer.buffer, buffer.byteOffset, buffer.length);
+  }
+  return lastView;
 }

@@ -20,7 +20,7 @@ import { parseFieldLine, TOKEN_BYTES } from "./field-line.ts";
 import { addCodings, Codings, NO_LENGTH, parseContentLength } from "./framing.ts";
 import type { HeadProblem } from "./head-problem.ts";
 import { isHost } from "./host.ts";
-import { hashLine } from "./line-table.ts";
+import { hashLine, scanLine, viewOf, type LineScan } from "./line-table.ts";
 import { parseRequestLine, type RequestLine } from "./request-line.ts";
 import { parseStatusLine, type StatusLine } from "./status-line.ts";
 
@@ -34,8 +34,11 @@ type Progress = typeof MORE | typeof COMPLETE | typeof MALFORMED;
 const MORE = 0;
 const COMPLETE = 1;
 
-const LF = 0x0a;
 const CR = 0x0d;
+
+/** Used again for each line; parsers do not call each other. */
+const scan: LineScan = { at: 0, hash: 0 };
+
 /** First size of the buffer for an unfinished line. */
 const PARTIAL_BYTES = 256;
 /** Longest start line that can still be a legal one: method, target and version. */
@@ -115,13 +118,8 @@ abstract class HeadParser {
   parse(buffer: Buffer, start: number, end: number): number {
     let lineStart = start;
     for (;;) {
-      let hash = 0;
-      let at = lineStart;
-      for (; at < end; at++) {
-        const byte = buffer[at] ?? 0;
-        if (byte === LF) break;
-        hash = (Math.imul(hash, 31) + byte) | 0;
-      }
+      scanLine(viewOf(buffer), lineStart, end, scan);
+      const { at, hash } = scan;
       if (at === end) return this.#keep(buffer, lineStart, end) ? INCOMPLETE : MALFORMED;
       this.headBytes += at + 1 - lineStart;
       if (this.headBytes > H1_HEAD_BYTES) {
