@@ -32,8 +32,11 @@ export interface IntegrityResult {
   readonly seconds: number;
 }
 
-/** An exchange of which neither side could move a byte for so long hangs. Slow ones pause for a second or two. */
-const HANG_MS = 15_000;
+/**
+ * An exchange of which neither side could move a byte for so long hangs. Slow ones pause for a second or two; but those that
+ * share a connection wait for each other where its window is full, on a busy machine for a quarter of a minute.
+ */
+const HANG_MS = 60_000;
 
 const LOOK_MS = 500;
 
@@ -72,6 +75,8 @@ export async function integrity(options: IntegrityOptions): Promise<IntegrityRes
       }
     };
     await Promise.all(Array.from({ length: concurrency }, worker));
+    // Why the application gave up: what the other end saw may be no more than an end that came too early.
+    failures.push(...paths.application.problems.map((problem) => `application: ${problem}`));
     for (const name of ["client", "web"]) failures.push(...problemsInLog(name, await paths.mesh.log(name)));
     return { tallies, failures, seconds: elapsedSeconds() };
   } finally {

@@ -17,6 +17,8 @@ const SLOW_MS = 1_000;
 const MEMORY_MAX_BYTES = 256 * 1024 * 1024;
 const MEMORY_CHECK_EXECUTIONS = 64;
 const CORPUS_MAX = 2_000;
+/** Kept inputs are cut from larger ones: copied, and bounded, so that they are not what uses the memory. */
+const CORPUS_MAX_BYTES = 8 * 1024 * 1024;
 
 /**
  * Runs one target on mutations of what it has found interesting so far. Reproducible: the same seed and number of
@@ -34,6 +36,7 @@ export class Fuzzer {
   readonly #seed: number;
   readonly #onInput: (target: string, input: Input) => void;
   #corpus: Input[] = [];
+  #corpusBytes = 0;
   #seedsLeft = 0;
   readonly #problems = new Set<string>();
 
@@ -98,7 +101,14 @@ export class Fuzzer {
       this.features.set(feature, count + 1);
       if (count === 0) isNew = true;
     }
-    if (isNew && this.#corpus.length < CORPUS_MAX) this.#corpus.push(input);
+    if (isNew) this.#keep(input);
+  }
+
+  #keep(input: Input): void {
+    const bytes = input.reduce((sum, segment) => sum + segment.length, 0);
+    if (this.#corpus.length >= CORPUS_MAX || this.#corpusBytes + bytes > CORPUS_MAX_BYTES) return;
+    this.#corpusBytes += bytes;
+    this.#corpus.push(input.map(copyOf));
   }
 
   /** The same problem is told once, by its first input. */
@@ -109,6 +119,12 @@ export class Fuzzer {
     this.#problems.add(kind);
     this.findings.push({ target: this.target.name, input, problem });
   }
+}
+
+function copyOf(segment: Buffer): Buffer {
+  const copy = Buffer.allocUnsafeSlow(segment.length);
+  segment.copy(copy);
+  return copy;
 }
 
 function memoryInUse(): number {

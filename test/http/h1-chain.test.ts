@@ -144,6 +144,14 @@ test("RS-10 a request that meets a connection given up by its server is sent aga
   await chain.answer(OK);
   assert.equal(withoutDate(chain.client.received), OK);
   assert.equal(chain.pool.activeConnections, 0);
+  // The new connection is one of the pool like any other: used again, and closed when it has been idle for too long.
+  await chain.request(GET);
+  await chain.answer(OK);
+  assert.equal(chain.origins.length, 2);
+  chain.clock.advance(2 * 3_000);
+  await chain.settle();
+  assert.equal(chain.pool.idleConnections, 0);
+  assert.ok(chain.origin(1).closed);
 });
 
 for (const [what, request] of [

@@ -80,6 +80,8 @@ describe("floods through the running proxy", { timeout: 60_000 }, () => {
     });
     const ports = { http1: portOf(http1), http2: portOf(http2) };
     mesh = await ProcessMesh.start({
+      // A young generation of the usual size grows by more than what is looked for here.
+      nodeArgs: ["--max-semi-space-size=2"],
       workloads: [
         { name: "client", ports: {}, proxyPort: await freePort() },
         { name: "web", ports, proxyPort: await freePort() },

@@ -21,6 +21,12 @@ export interface Ports {
   readonly tcp: number;
 }
 
+/**
+ * The window of an HTTP/2 connection that many transfers share. Node's own of 64 KiB is the window of a single stream: one
+ * reader that pauses would hold it all, and everybody else up.
+ */
+export const SHARED_WINDOW_BYTES = 16 * 1024 * 1024;
+
 /** Methods of the gRPC service: bidirectional streams of raw bytes. */
 export const ECHO_METHOD = "/scenario.Transfer/Echo";
 export const UPLOAD_METHOD = "/scenario.Transfer/Upload";
@@ -57,6 +63,8 @@ export class Application {
     const http1 = createHttp1({ keepAliveTimeout: 60_000 }, onRequest);
     const http2 = createHttp2(onRequest).on("session", (session) => {
       sessions.add(session);
+      // All that a proxy carries for its clients comes over one connection.
+      session.setLocalWindowSize(SHARED_WINDOW_BYTES);
       session.on("error", () => {}).once("close", () => sessions.delete(session));
     });
     // A client that has sent its upload still waits for the answer.

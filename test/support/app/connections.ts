@@ -2,6 +2,7 @@
 import { Agent } from "node:http";
 import type { ClientHttp2Session } from "node:http2";
 import type { Client } from "@grpc/grpc-js";
+import { SHARED_WINDOW_BYTES } from "./application.ts";
 import { grpcChannel, http2Connect } from "./clients.ts";
 
 /** Connections by port. What was taken is given back when the transfer is over. */
@@ -30,7 +31,10 @@ export class SharedConnections implements Connections {
   http2(port: number): Promise<ClientHttp2Session> {
     let session = this.#sessions.get(port);
     if (session === undefined) {
-      session = http2Connect(port);
+      session = http2Connect(port).then((connected) => {
+        connected.setLocalWindowSize(SHARED_WINDOW_BYTES);
+        return connected;
+      });
       this.#sessions.set(port, session);
     }
     return session;
