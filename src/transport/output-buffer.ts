@@ -1,10 +1,18 @@
 import { poisonFreed } from "./poison.ts";
 
-/** Size of a pooled output buffer: two TLS records, and more than one turn of a busy connection writes (bench: one write per turn). */
+/** Size of a small output buffer: more than one message of most connections. */
+export const SMALL_OUTPUT_BYTES = 4 * 1024;
+
+/** Size of a large one: two TLS records, and more than one turn of a busy connection writes. */
 export const OUTPUT_BUFFER_BYTES = 32 * 1024;
 
-/** Buffers kept for reuse by all connections together: 2 MiB. More than that are left to the garbage collector. */
-const POOLED_BUFFERS = 64;
+/**
+ * Buffers kept for reuse by all connections together, 2 MiB of each size. All connections that write in one turn need one
+ * each at once; what is more than these is left to the garbage collector, whose full collections then take 10 ms every
+ * other second (bench: pair-http2, with 64 large ones and no small ones).
+ */
+const POOLED_SMALL = 512;
+const POOLED_LARGE = 64;
 
 /** Whom a buffer reports to when the last write that used it is done. */
 export interface BufferOwner {
@@ -73,7 +81,9 @@ export class OutputBuffer {
   }
 
   #recycle(): void {
-    if (this.bytes.length === OUTPUT_BUFFER_BYTES && pool.length < POOLED_BUFFERS) pool.push(this);
+    const { length } = this.bytes;
+    if (length === SMALL_OUTPUT_BYTES && small.length < POOLED_SMALL) small.push(this);
+    else if (length === OUTPUT_BUFFER_BYTES && large.length < POOLED_LARGE) large.push(this);
   }
 
   #onWritten(): void {
@@ -90,19 +100,24 @@ export class OutputBuffer {
   }
 }
 
-const pool: OutputBuffer[] = [];
+const small: OutputBuffer[] = [];
+const large: OutputBuffer[] = [];
 
-/** A buffer with room for `size` bytes, `filling` for `owner`: pooled if it fits one, else made to measure. */
-export function takeOutputBuffer(size: number, owner: BufferOwner): OutputBuffer {
-  const buffer =
-    size > OUTPUT_BUFFER_BYTES
-      ? new OutputBuffer(size)
-      : (pool.pop() ?? new OutputBuffer(OUTPUT_BUFFER_BYTES));
+/**
+ * A buffer with room for `size` bytes, `filling` for `owner`: pooled if it fits one, else made to measure.
+ *
+ * @param more whether much more is expected than `size`.
+ */
+export function takeOutputBuffer(size: number, more: boolean, owner: BufferOwner): OutputBuffer {
+  let buffer: OutputBuffer;
+  if (size > OUTPUT_BUFFER_BYTES) buffer = new OutputBuffer(size);
+  else if (more || size > SMALL_OUTPUT_BYTES) buffer = large.pop() ?? new OutputBuffer(OUTPUT_BUFFER_BYTES);
+  else buffer = small.pop() ?? new OutputBuffer(SMALL_OUTPUT_BYTES);
   buffer.take(owner);
   return buffer;
 }
 
 /** How many buffers wait for reuse. */
 export function pooledOutputBuffers(): number {
-  return pool.length;
+  return small.length + large.length;
 }

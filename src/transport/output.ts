@@ -1,5 +1,10 @@
 import type { Socket } from "node:net";
-import { takeOutputBuffer, type BufferOwner, type OutputBuffer } from "./output-buffer.ts";
+import {
+  SMALL_OUTPUT_BYTES,
+  takeOutputBuffer,
+  type BufferOwner,
+  type OutputBuffer,
+} from "./output-buffer.ts";
 
 /** Bytes that may wait for one connection, gathered and in flight, before it is `blocked` (LIM-19). */
 export const OUTPUT_BOUND_BYTES = 64 * 1024;
@@ -48,6 +53,8 @@ export class Output implements BufferOwner {
   #inFlightBytes = 0;
   #dirty = false;
   #closed = false;
+  /** The last turn filled more than a small buffer: the next is expected to do so again. */
+  #writesMuch = false;
 
   constructor(socket: Socket, owner: OutputOwner) {
     this.#socket = socket;
@@ -66,7 +73,7 @@ export class Output implements BufferOwner {
       if (current.length === 0) current.free();
       else this.#full.push(current);
     }
-    const next = takeOutputBuffer(size, this);
+    const next = takeOutputBuffer(size, this.#writesMuch || this.#full.length > 0, this);
     this.#current = next;
     this.buffer = next.bytes;
     // Also without a commit: the end of the turn gives an unused buffer back.
@@ -174,6 +181,7 @@ export class Output implements BufferOwner {
     if (full.length === 0) return;
     const socket = this.#socket;
     this.bytesWritten += this.#gathered;
+    this.#writesMuch = this.#gathered > SMALL_OUTPUT_BYTES;
     socket.cork();
     for (const buffer of full) this.#give(buffer);
     socket.uncork();
@@ -194,6 +202,7 @@ export class Output implements BufferOwner {
   /** What almost every turn of a connection comes to. */
   #sendOne(buffer: OutputBuffer): void {
     this.bytesWritten += this.#gathered;
+    this.#writesMuch = this.#gathered > SMALL_OUTPUT_BYTES;
     this.#give(buffer);
     if (this.#socket.writableLength === 0) buffer.free();
     else {

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import {
   OUTPUT_BUFFER_BYTES,
+  SMALL_OUTPUT_BYTES,
   OutputBuffer,
   pooledOutputBuffers,
   takeOutputBuffer,
@@ -34,17 +35,17 @@ describe("OutputBuffer", () => {
 
   it("does not end a flight on the callback of an older write", () => {
     const owner = new Owner();
-    const buffer = takeOutputBuffer(16, owner);
+    const buffer = takeOutputBuffer(16, false, owner);
     // The kernel took the first write at once; its callback is still to come when the buffer is given back.
     buffer.writing();
     buffer.free();
     assert.throws(() => buffer.take(owner), /before its last write was reported/);
-    const other = takeOutputBuffer(16, owner);
+    const other = takeOutputBuffer(16, false, owner);
     assert.notEqual(other, buffer);
     const pooled = pooledOutputBuffers();
     buffer.written();
     assert.equal(pooledOutputBuffers(), pooled + 1);
-    assert.equal(takeOutputBuffer(16, owner), buffer);
+    assert.equal(takeOutputBuffer(16, false, owner), buffer);
     assert.deepEqual(owner.written, []);
   });
 
@@ -73,21 +74,36 @@ describe("OutputBuffer", () => {
 
   it("is poisoned when freed, if that is switched on", () => {
     poisonFreedBuffers(true);
-    const buffer = takeOutputBuffer(10, new Owner());
+    const buffer = takeOutputBuffer(10, false, new Owner());
     buffer.bytes.write("secret");
     buffer.free();
     poisonFreedBuffers(false);
     assert.ok(buffer.bytes.every((byte) => byte === 0xdb));
   });
 
-  it("is reused if it has the pooled size, and left to the collector if it was made to measure", () => {
+  for (const [size, more, bytes] of [
+    [10, false, SMALL_OUTPUT_BYTES],
+    [SMALL_OUTPUT_BYTES, false, SMALL_OUTPUT_BYTES],
+    [SMALL_OUTPUT_BYTES + 1, false, OUTPUT_BUFFER_BYTES],
+    [10, true, OUTPUT_BUFFER_BYTES],
+    [OUTPUT_BUFFER_BYTES, true, OUTPUT_BUFFER_BYTES],
+  ] as const) {
+    it(`for ${size} bytes ${more ? "and more " : ""}is one of ${bytes}, and is reused`, () => {
+      const owner = new Owner();
+      const pooled = takeOutputBuffer(size, more, owner);
+      assert.equal(pooled.bytes.length, bytes);
+      const before = pooledOutputBuffers();
+      pooled.free();
+      assert.equal(pooledOutputBuffers(), before + 1);
+      assert.equal(takeOutputBuffer(size, more, owner), pooled);
+      pooled.free();
+    });
+  }
+
+  it("is left to the collector if it was made to measure", () => {
     const owner = new Owner();
-    const pooled = takeOutputBuffer(10, owner);
     const before = pooledOutputBuffers();
-    pooled.free();
-    assert.equal(pooledOutputBuffers(), before + 1);
-    assert.equal(takeOutputBuffer(OUTPUT_BUFFER_BYTES, owner), pooled);
-    const large = takeOutputBuffer(OUTPUT_BUFFER_BYTES + 1, owner);
+    const large = takeOutputBuffer(OUTPUT_BUFFER_BYTES + 1, false, owner);
     assert.equal(large.bytes.length, OUTPUT_BUFFER_BYTES + 1);
     large.free();
     assert.equal(pooledOutputBuffers(), before);
