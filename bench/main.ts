@@ -23,6 +23,7 @@ const HELP = `npm run bench -- [options]
   --base DIR         also another checkout of this project: what a change costs or saves
   --rounds N         rounds; the proxies take turns in each (default 3)
   --seconds N        measured seconds of each turn (default 3)
+  --warm-up N        seconds of load for each proxy before the first round (default 3)
   --json FILE        where the figures go (default bench/results/DATE.json)
   --help
 
@@ -46,6 +47,7 @@ function parse() {
         base: { type: "string" },
         rounds: { type: "string", default: "3" },
         seconds: { type: "string", default: "3" },
+        "warm-up": { type: "string", default: "3" },
         json: { type: "string" },
         help: { type: "boolean", short: "h" },
       },
@@ -110,6 +112,7 @@ async function main(): Promise<void> {
   if (values.list === true) return list();
   const rounds = positive("--rounds", values.rounds);
   const seconds = positive("--seconds", values.seconds);
+  const warmUpSeconds = positive("--warm-up", values["warm-up"]);
   const scenarios = chosen("--scenario", values.scenario, SCENARIOS);
   const asked = [...chosen("--against", values.against, PEERS)];
   if (values.base !== undefined) asked.unshift(outriggerAt(values.base));
@@ -129,7 +132,7 @@ async function main(): Promise<void> {
     for (const scenario of scenarios) {
       const peers = [outrigger, ...present].filter((peer) => peer.takes(scenario.job));
       const measurements = await measure(load, scenario, {
-        ...{ rounds, seconds, peers, certs, dir },
+        ...{ rounds, seconds, warmUpSeconds, peers, certs, dir },
         onStep: (text) => process.stderr.write(`${scenario.name}: ${text}\n`),
       });
       results.set(scenario, measurements);

@@ -23,6 +23,8 @@ export interface MeasureOptions {
   readonly rounds: number;
   /** Measured, in each round. */
   readonly seconds: number;
+  /** Before the first round, in a closed loop: until compilers have compiled and pools have filled, as in a proxy of some age. */
+  readonly warmUpSeconds: number;
   readonly peers: readonly Peer[];
   readonly certs: Certs;
   readonly dir: string;
@@ -30,8 +32,6 @@ export interface MeasureOptions {
   readonly onStep: (text: string) => void;
 }
 
-/** Before the first round, in a closed loop: until compilers have compiled and pools have filled, as in a proxy of some age. */
-const WARM_UP_SECONDS = 3;
 /** Before each measurement. */
 const RAMP_SECONDS = 0.5;
 const MIB = 1 << 20;
@@ -40,40 +40,49 @@ const MIB = 1 << 20;
 export async function measure(
   load: LoadProcess,
   scenario: Scenario,
-  { rounds, seconds, peers, certs, dir, onStep }: MeasureOptions,
+  { rounds, seconds, warmUpSeconds, peers, certs, dir, onStep }: MeasureOptions,
 ): Promise<Measurements> {
   const appPort = load.ports[scenario.job.protocol];
-  const ways: { readonly name: string; readonly way: Way }[] = [{ name: DIRECT, way: direct(appPort) }];
+  const ways: Way[] = [direct(appPort)];
+  const run = async (way: Way, spec: LoadSpec): Promise<LoadResult> => {
+    try {
+      return await load.run(spec);
+    } catch (error) {
+      throw new Error(`${scenario.name}: ${way.name} failed`, { cause: error });
+    }
+  };
   try {
     for (const peer of peers) {
       onStep(`starting ${peer.name}`);
-      ways.push({ name: peer.name, way: await peer.start(scenario.job, { appPort, dir, certs }) });
+      ways.push({ name: peer.name, ...(await peer.start(scenario.job, { appPort, dir, certs })) });
     }
-    const run = (way: Way, warmUpSeconds: number, measured: number): Promise<LoadResult> =>
-      load.run(specOf(scenario, way, warmUpSeconds, measured));
-    for (const { name, way } of ways) {
-      onStep(`warming up ${name}`);
-      await load.run({ ...specOf(scenario, way, 0, WARM_UP_SECONDS), ratePerSecond: undefined });
+    for (const way of ways) {
+      onStep(`warming up ${way.name}`);
+      await run(way, { ...specOf(scenario, way, 0, warmUpSeconds), ratePerSecond: undefined });
     }
     const results = new Map<string, Measurement[]>(ways.map(({ name }) => [name, []]));
     for (let round = 1; round <= rounds; round++) {
       // Whoever comes after the idle core of the direct way has it harder: nobody always does.
       const turn = round % ways.length;
-      for (const { name, way } of [...ways.slice(turn), ...ways.slice(0, turn)]) {
-        onStep(`round ${round} of ${rounds}, ${name}`);
-        results.get(name)?.push(evaluate(await run(way, RAMP_SECONDS, seconds), way, scenario));
+      for (const way of [...ways.slice(turn), ...ways.slice(0, turn)]) {
+        onStep(`round ${round} of ${rounds}, ${way.name}`);
+        const result = await run(way, specOf(scenario, way, RAMP_SECONDS, seconds));
+        results.get(way.name)?.push(evaluate(result, way, scenario));
       }
     }
     return results;
   } finally {
-    for (const { way } of ways) await way.stop();
+    for (const way of ways) await way.stop();
   }
 }
 
-type Way = RunningPeer;
+/** A way to the application, through a proxy or a pair or nothing. */
+interface Way extends RunningPeer {
+  readonly name: string;
+}
 
 function direct(port: number): Way {
-  return { port, proxies: {}, stop: () => Promise.resolve() };
+  return { name: DIRECT, port, proxies: {}, stop: () => Promise.resolve() };
 }
 
 function specOf({ load }: Scenario, way: Way, warmUpSeconds: number, seconds: number): LoadSpec {

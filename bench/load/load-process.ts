@@ -24,7 +24,7 @@ export class LoadProcess {
     return new LoadProcess(child, ports);
   }
 
-  /** @throws Error if not one connection survived. */
+  /** @throws Error if nobody listens, or if not one connection survived. */
   async run(spec: LoadSpec): Promise<LoadResult> {
     this.#child.send(spec);
     const [answer] = (await messageOf(this.#child)) as [Answer];

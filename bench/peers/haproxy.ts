@@ -2,7 +2,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { freePort } from "../../test/support/process-mesh.ts";
 import { TLS_SUITE, type Job, type Peer, type Site } from "./peer.ts";
-import { findProgram, startProxy } from "./start.ts";
+import { findProgram, hopOf, pairOf, startProxy } from "./start.ts";
 
 /** HAProxy on one thread, as a reverse proxy that keeps its connections: what it can do best. */
 export const haproxy: Peer = {
@@ -20,8 +20,10 @@ export const haproxy: Peer = {
     const application = `server application 127.0.0.1:${site.appPort} ${clearText(job)}`;
     if (job.topology === "hop") {
       const port = await freePort();
-      const hop = await run(site, "hop", `bind 127.0.0.1:${port} ${clearText(job)}`, application, port);
-      return { port, proxies: { proxy: hop.pids() }, stop: () => hop.stop() };
+      return hopOf(
+        port,
+        await run(site, "hop", `bind 127.0.0.1:${port} ${clearText(job)}`, application, port),
+      );
     }
     const { ca, combined, name } = site.certs;
     const mutual = `ssl crt ${combined} ca-file ${ca} verify required ssl-min-ver TLSv1.3 ciphersuites ${TLS_SUITE} alpn h2`;
@@ -29,15 +31,11 @@ export const haproxy: Peer = {
     const inbound = await run(site, "inbound", `bind 127.0.0.1:${meshPort} ${mutual}`, application, meshPort);
     const port = await freePort();
     const next = `server inbound 127.0.0.1:${meshPort} ${mutual} verifyhost ${name} proto h2`;
-    const outbound = await run(site, "outbound", `bind 127.0.0.1:${port} ${clearText(job)}`, next, port);
-    return {
+    return pairOf(
       port,
-      proxies: { outbound: outbound.pids(), inbound: inbound.pids() },
-      async stop() {
-        await outbound.stop();
-        await inbound.stop();
-      },
-    };
+      inbound,
+      run(site, "outbound", `bind 127.0.0.1:${port} ${clearText(job)}`, next, port),
+    );
   },
 };
 

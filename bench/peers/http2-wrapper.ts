@@ -1,4 +1,4 @@
-import { nodePeer } from "./node-http2.ts";
+import { nodePeer } from "./node-peer.ts";
 import type { Peer } from "./peer.ts";
 
 /** The server of `node:http2`, the client of http2-wrapper: shows what that package costs. */

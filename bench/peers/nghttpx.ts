@@ -1,6 +1,6 @@
 import { freePort } from "../../test/support/process-mesh.ts";
 import { TLS_SUITE, type Job, type Peer, type Site } from "./peer.ts";
-import { findProgram, startProxy } from "./start.ts";
+import { findProgram, hopOf, pairOf, startProxy } from "./start.ts";
 
 const STREAM_WINDOW_BYTES = 1 << 20;
 const CONNECTION_WINDOW_BYTES = 1 << 24;
@@ -20,22 +20,13 @@ export const nghttpx: Peer = {
     const application = `127.0.0.1,${site.appPort};;${protocol(job)}`;
     if (job.topology === "hop") {
       const port = await freePort();
-      const hop = await run("hop", `127.0.0.1,${port};no-tls`, application, [], port);
-      return { port, proxies: { proxy: hop.pids() }, stop: () => hop.stop() };
+      return hopOf(port, await run("hop", `127.0.0.1,${port};no-tls`, application, [], port));
     }
     const meshPort = await freePort();
     const inbound = await run("inbound", `127.0.0.1,${meshPort}`, application, acceptTls(site), meshPort);
     const port = await freePort();
     const next = `127.0.0.1,${meshPort};;proto=h2;tls;sni=${site.certs.name}`;
-    const outbound = await run("outbound", `127.0.0.1,${port};no-tls`, next, connectTls(site), port);
-    return {
-      port,
-      proxies: { outbound: outbound.pids(), inbound: inbound.pids() },
-      async stop() {
-        await outbound.stop();
-        await inbound.stop();
-      },
-    };
+    return pairOf(port, inbound, run("outbound", `127.0.0.1,${port};no-tls`, next, connectTls(site), port));
   },
 };
 

@@ -2,7 +2,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { freePort } from "../../test/support/process-mesh.ts";
 import { TLS_SUITE, type Peer, type Site } from "./peer.ts";
-import { findProgram, startProxy } from "./start.ts";
+import { findProgram, hopOf, pairOf, startProxy } from "./start.ts";
 
 /**
  * nginx as one worker that keeps its connections. It speaks HTTP/1.1 to servers and nothing newer, so a pair
@@ -24,8 +24,7 @@ export const nginx: Peer = {
     const application = upstream(site.appPort, "proxy_pass http://servers;");
     if (job.topology === "hop") {
       const port = await freePort();
-      const hop = await run(site, "hop", `listen 127.0.0.1:${port};`, application, port);
-      return { port, proxies: { proxy: hop.pids() }, stop: () => hop.stop() };
+      return hopOf(port, await run(site, "hop", `listen 127.0.0.1:${port};`, application, port));
     }
     const { ca, cert, key, name } = site.certs;
     const meshPort = await freePort();
@@ -50,15 +49,7 @@ export const nginx: Peer = {
     proxy_ssl_conf_command Ciphersuites ${TLS_SUITE};`,
     );
     const port = await freePort();
-    const outbound = await run(site, "outbound", `listen 127.0.0.1:${port};`, next, port);
-    return {
-      port,
-      proxies: { outbound: outbound.pids(), inbound: inbound.pids() },
-      async stop() {
-        await outbound.stop();
-        await inbound.stop();
-      },
-    };
+    return pairOf(port, inbound, run(site, "outbound", `listen 127.0.0.1:${port};`, next, port));
   },
 };
 

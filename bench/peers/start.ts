@@ -4,6 +4,7 @@ import { connect } from "node:net";
 import { delimiter, join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { pinned, PROXY_CORE } from "../harness/cpu.ts";
+import type { RunningPeer } from "./peer.ts";
 
 const START_TIMEOUT_MS = 10_000;
 const POLL_MS = 20;
@@ -64,6 +65,33 @@ export async function startProxy(command: readonly string[], port: number): Prom
       await gone;
     },
   };
+}
+
+/** One proxy at work. */
+export function hopOf(port: number, proxy: ProxyProcess): RunningPeer {
+  return { port, proxies: { proxy: proxy.pids() }, stop: () => proxy.stop() };
+}
+
+/** Two of them, of which neither stays if the other does not start. `port` is that of the outbound one. */
+export async function pairOf(
+  port: number,
+  inbound: ProxyProcess,
+  starting: Promise<ProxyProcess>,
+): Promise<RunningPeer> {
+  try {
+    const outbound = await starting;
+    return {
+      port,
+      proxies: { outbound: outbound.pids(), inbound: inbound.pids() },
+      async stop() {
+        await outbound.stop();
+        await inbound.stop();
+      },
+    };
+  } catch (error) {
+    await inbound.stop();
+    throw error;
+  }
 }
 
 function childrenOf(pid: number): readonly number[] {

@@ -1,4 +1,4 @@
-import { nodePeer } from "./node-http2.ts";
+import { nodePeer } from "./node-peer.ts";
 import type { Peer } from "./peer.ts";
 
 /** A proxy as one would write it for HTTP/1: the server of `node:http`, the client of undici. */

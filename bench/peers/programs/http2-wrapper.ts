@@ -74,13 +74,17 @@ function forward(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void 
   else stream.pipe(request);
   let response: IncomingMessage | undefined;
   request.on("response", (received) => {
+    // The client may have gone in the meantime: answering it then would end the process.
+    if (stream.destroyed) return;
     response = received;
     response.headers["x-proxy"] = part;
     stream.respond(response.headers, { waitForTrailers: true });
     response.pipe(stream);
     response.on("aborted", () => stream.close(NGHTTP2_INTERNAL_ERROR));
   });
-  stream.on("wantTrailers", () => stream.sendTrailers(response?.trailers ?? {}));
+  stream.on("wantTrailers", () => {
+    if (!stream.destroyed) stream.sendTrailers(response?.trailers ?? {});
+  });
   // Whatever ends one side early ends the other.
   stream.on("close", () => request.destroy());
   request.on("error", () => stream.close(NGHTTP2_INTERNAL_ERROR));

@@ -55,13 +55,17 @@ function forward(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void 
   if (!stream.endAfterHeaders) stream.pipe(request);
   let trailers: IncomingHttpHeaders = {};
   request.on("response", (response, flags) => {
+    // The client may have gone in the meantime: answering it then would end the process.
+    if (stream.destroyed) return;
     response["x-proxy"] = part;
     if ((flags & NGHTTP2_FLAG_END_STREAM) !== 0) return stream.respond(response, { endStream: true });
     stream.respond(response, { waitForTrailers: true });
     request.pipe(stream);
   });
   request.on("trailers", (received) => void (trailers = received));
-  stream.on("wantTrailers", () => stream.sendTrailers(trailers));
+  stream.on("wantTrailers", () => {
+    if (!stream.destroyed) stream.sendTrailers(trailers);
+  });
   // Whatever ends one side early ends the other.
   stream.on("close", () => request.close(NGHTTP2_CANCEL));
   request.on("close", () => {
