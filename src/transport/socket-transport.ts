@@ -228,8 +228,9 @@ export class SocketTransport implements Transport, OutputOwner {
       this.#handler?.onBytes(buffer, start, end);
     } catch (error) {
       this.#fail(error);
+    } finally {
+      endRead();
     }
-    endRead();
   }
 
   #onEnd(): void {

@@ -1,12 +1,27 @@
 import assert from "node:assert/strict";
 import { mock, test } from "node:test";
-import { sleep, systemClock, wallMs } from "../../src/time/clock.ts";
+import { beginRead, endRead, sleep, systemClock, wallMs } from "../../src/time/clock.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 
 test("monotonic time goes on, wall time is since 1970", () => {
   const before = systemClock.nowMs();
   assert.ok(systemClock.nowMs() >= before);
   assert.ok(wallMs() > Date.UTC(2025, 0));
+});
+
+test("time stands still during a read, and goes on after it", () => {
+  const waited = (ms: number): number => {
+    const from = performance.now();
+    while (performance.now() - from < ms);
+    return systemClock.nowMs();
+  };
+  const before = systemClock.nowMs();
+  beginRead();
+  const at = systemClock.nowMs();
+  assert.ok(at >= before);
+  assert.equal(waited(2), at);
+  endRead();
+  assert.ok(waited(2) >= at + 2);
 });
 
 test("a timer fires once after its delay, and not after it was taken back", () => {

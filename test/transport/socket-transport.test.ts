@@ -2,9 +2,11 @@ import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { after, before, describe, it } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
 import { connect as tlsConnect, createServer as createTlsServer, type TLSSocket } from "node:tls";
 import { errnoOf } from "../../src/errors/from-node.ts";
 import { ProxyError } from "../../src/errors/proxy-error.ts";
+import { systemClock } from "../../src/time/clock.ts";
 import { loadLibc } from "../../src/transport/libc.ts";
 import { poisonFreedBuffers } from "../../src/transport/poison.ts";
 import { OUTPUT_BOUND_BYTES } from "../../src/transport/output.ts";
@@ -237,6 +239,10 @@ for (const mode of ["onread", "data"] as const) {
         await recorder.until(() => recorder.has("close"));
         assert.equal(recorder.error?.code, "unexpected");
         assert.match(recorder.error?.message ?? "", /^connection with 127\.0\.0\.1:\d+: a bug$/);
+        // Time, which stands still during a read, goes on.
+        const at = systemClock.nowMs();
+        await pause(2);
+        assert.ok(systemClock.nowMs() > at);
       });
 
       it("gathers what one turn writes into one write", async () => {
