@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { PROXY_RUNTIME_FLAGS } from "../../src/cli/runtime-flags.ts";
 import { identityOf, meshManifest, proxyEnvironment, type Workload } from "./mesh-manifest.ts";
 
 const MAIN = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
@@ -197,7 +198,7 @@ export class ProcessMesh {
     const [command = process.execPath, ...rest] = [
       ...prefix,
       process.execPath,
-      "--no-warnings",
+      ...PROXY_RUNTIME_FLAGS,
       ...(args[0] === "proxy" ? (this.#options.nodeArgs ?? []) : []),
       this.#options.main ?? MAIN,
       ...args,

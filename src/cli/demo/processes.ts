@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { createInterface, type Interface } from "node:readline";
 import { pathToFileURL } from "node:url";
 import { systemClock } from "../../time/clock.ts";
+import { PROXY_RUNTIME_FLAGS } from "../runtime-flags.ts";
 
 export interface ProcessOptions {
   /** Names its log file and is what messages call it. */
@@ -42,7 +43,7 @@ export class DemoProcess {
     this.logFile = join(logDirectory, `${name}.log`);
     const log = openSync(this.logFile, "a", 0o600);
     const preload = talk === "lines" ? [] : ["--import", END_WITH_DEMO];
-    this.#child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", ...preload, ...args], {
+    this.#child = spawn(process.execPath, [...PROXY_RUNTIME_FLAGS, ...preload, ...args], {
       stdio: ["pipe", talk === "lines" ? "pipe" : log, log],
       // Variables of a mesh that this machine may be part of do not belong here.
       env: { ...onlyPath(), ...environment },
