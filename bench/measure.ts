@@ -32,6 +32,11 @@ export interface MeasureOptions {
   readonly onStep: (text: string) => void;
 }
 
+/**
+ * Tails are measured once a proxy has settled at the given rate, for so many times the warm-up: a compiler that answers to
+ * a new kind of load works on the same core, and every hundredth request waits for it.
+ */
+const SETTLE = 2.5;
 /** Before each measurement. */
 const RAMP_SECONDS = 0.5;
 const MIB = 1 << 20;
@@ -59,6 +64,7 @@ export async function measure(
     for (const way of ways) {
       onStep(`warming up ${way.name}`);
       await run(way, { ...specOf(scenario, way, 0, warmUpSeconds), ratePerSecond: undefined });
+      if (scenario.subject === "latency") await run(way, specOf(scenario, way, 0, SETTLE * warmUpSeconds));
     }
     const results = new Map<string, Measurement[]>(ways.map(({ name }) => [name, []]));
     for (let round = 1; round <= rounds; round++) {
