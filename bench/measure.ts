@@ -91,7 +91,13 @@ function direct(port: number): Way {
   return { name: DIRECT, port, proxies: {}, stop: () => Promise.resolve() };
 }
 
-function specOf({ load }: Scenario, way: Way, warmUpSeconds: number, seconds: number): LoadSpec {
+/** What the load process is to do for a scenario on one way. */
+export function specOf(
+  { load }: Scenario,
+  way: RunningPeer,
+  warmUpSeconds: number,
+  seconds: number,
+): LoadSpec {
   return {
     ...load,
     port: way.port,

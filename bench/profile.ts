@@ -7,6 +7,7 @@ import { parseArgs } from "node:util";
 import { writeCerts } from "./certs.ts";
 import { table } from "./harness/report.ts";
 import { LoadProcess } from "./load/load-process.ts";
+import { specOf } from "./measure.ts";
 import { startOutrigger } from "./peers/outrigger.ts";
 import { functionsOf, type CpuProfile } from "./profile-functions.ts";
 import { SCENARIOS } from "./suite.ts";
@@ -40,14 +41,7 @@ if (values.help === true) {
     const way = await startOutrigger(scenario.job, site, {
       nodeArgs: ["--cpu-prof", `--cpu-prof-dir=${profiles}`],
     });
-    const result = await load.run({
-      ...scenario.load,
-      port: way.port,
-      authority: `web.shop.svc.cluster.local:${way.port}`,
-      warmUpSeconds: 3,
-      seconds: Number(values.seconds),
-      processes: way.proxies,
-    });
+    const result = await load.run(specOf(scenario, way, 3, Number(values.seconds)));
     // A profile is written by a process that ends in order.
     await way.stop();
     console.log(`${result.requests} requests, ${result.errors} errors`);

@@ -43,8 +43,3 @@ export const LOAD_CORE = "1";
 export function pinned(core: string): readonly string[] {
   return canPin() ? ["taskset", "-c", core] : [];
 }
-
-/** Moves this process, with all its threads, to a core. */
-export function pinSelf(core: string): void {
-  if (canPin()) execFileSync("taskset", ["-acp", core, String(process.pid)], { stdio: "ignore" });
-}

@@ -15,7 +15,3 @@ export function table(rows: readonly Readonly<Record<string, string>>[]): string
     .map((line) => `  ${line.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join("  ")}`.trimEnd())
     .join("\n");
 }
-
-export function ratioText(ratio: number): string {
-  return ratio.toFixed(2);
-}

@@ -1,8 +1,8 @@
 import { spawn } from "node:child_process";
 import { accessSync, constants, readFileSync } from "node:fs";
-import { connect } from "node:net";
 import { delimiter, join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
+import { accepts } from "../../test/support/accepts.ts";
 import { pinned, PROXY_CORE } from "../harness/cpu.ts";
 import type { RunningPeer } from "./peer.ts";
 
@@ -104,16 +104,4 @@ function childrenOf(pid: number): readonly number[] {
   } catch {
     return [];
   }
-}
-
-function accepts(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(port, "127.0.0.1");
-    const finish = (answer: boolean): void => {
-      socket.destroy();
-      resolve(answer);
-    };
-    socket.once("connect", () => finish(true));
-    socket.once("error", () => finish(false));
-  });
 }

@@ -9,7 +9,7 @@ import {
   type IncomingHttpHeaders,
   type ServerHttp2Stream,
 } from "node:http2";
-import { connect, type AddressInfo, type Server } from "node:net";
+import type { AddressInfo, Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { buffer } from "node:stream/consumers";
@@ -17,6 +17,7 @@ import { after, before, describe, test } from "node:test";
 import { PEERS } from "../../bench/peers/all.ts";
 import type { Certs, Job } from "../../bench/peers/peer.ts";
 import { TestCa } from "../support/certs.ts";
+import { accepts } from "../support/accepts.ts";
 
 const JOBS: readonly Job[] = (["hop", "pair"] as const).flatMap((topology) => [
   { topology, protocol: "http1" },
@@ -138,16 +139,4 @@ async function exchangeHttp2(port: number): Promise<void> {
   } finally {
     session.destroy();
   }
-}
-
-function accepts(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(port, "127.0.0.1");
-    const finish = (answer: boolean): void => {
-      socket.destroy();
-      resolve(answer);
-    };
-    socket.once("connect", () => finish(true));
-    socket.once("error", () => finish(false));
-  });
 }

@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { readFile, rm, writeFile } from "node:fs/promises";
-import { connect } from "node:net";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import type { RequestName, RequestTarget } from "../../src/cli/demo/contract.ts";
 import { send } from "../../src/cli/demo/requests.ts";
 import { sleep, systemClock } from "../../src/time/clock.ts";
 import { readSummary, startDemo } from "./demo-process.ts";
+import { accepts } from "../support/accepts.ts";
 
 const CLIENT_ID = "client.demo.serviceaccount.identity.linkerd.cluster.local";
 
@@ -134,15 +134,4 @@ async function untilStatus(
 
 async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await sleep(systemClock, 10);
-}
-
-function accepts(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect({ host: "127.0.0.1", port });
-    socket.on("connect", () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.on("error", () => resolve(false));
-  });
 }

@@ -7,7 +7,6 @@
  * clients. CERTS is `Certs` as JSON.
  */
 import type { ClientRequest, IncomingMessage } from "node:http";
-import { readFileSync } from "node:fs";
 import {
   connect,
   constants,
@@ -19,22 +18,9 @@ import {
 } from "node:http2";
 import { connect as connectTls } from "node:tls";
 import wrapper from "http2-wrapper";
-import { TLS_SUITE, type Certs } from "../peer.ts";
+import { CONNECTION_WINDOW_BYTES, certs, part, port, session, targetPort, tls } from "./setup.ts";
 
 const { NGHTTP2_INTERNAL_ERROR } = constants;
-const CONNECTION_WINDOW_BYTES = 1 << 24;
-
-const [part = "proxy", port = "0", targetPort = "0", certsJson = "{}"] = process.argv.slice(2);
-// The bench wrote it.
-const certs = JSON.parse(certsJson) as Certs;
-const session = { settings: { initialWindowSize: 1 << 20, enablePush: false }, maxSessionMemory: 1000 };
-const tls = {
-  key: readFileSync(certs.key),
-  cert: readFileSync(certs.cert),
-  ca: readFileSync(certs.ca),
-  minVersion: "TLSv1.3",
-  ciphers: TLS_SUITE,
-} as const;
 
 let clearText: ClientHttp2Session | undefined;
 
@@ -54,7 +40,7 @@ function createConnection() {
   return connectTls({
     ...tls,
     host: "127.0.0.1",
-    port: Number(targetPort),
+    port: targetPort,
     servername: certs.name,
     ALPNProtocols: ["h2"],
   });
@@ -98,4 +84,4 @@ const server =
 server.on("session", (accepted) => accepted.setLocalWindowSize(CONNECTION_WINDOW_BYTES));
 server.on("stream", forward);
 server.on("sessionError", () => {});
-server.listen(Number(port), "127.0.0.1");
+server.listen(port, "127.0.0.1");

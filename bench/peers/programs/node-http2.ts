@@ -6,7 +6,6 @@
  * `proxy` speaks clear text both ways, `outbound` mutual TLS to its target, `inbound` mutual TLS to its
  * clients. CERTS is `Certs` as JSON.
  */
-import { readFileSync } from "node:fs";
 import {
   connect,
   constants,
@@ -16,22 +15,9 @@ import {
   type IncomingHttpHeaders,
   type ServerHttp2Stream,
 } from "node:http2";
-import { TLS_SUITE, type Certs } from "../peer.ts";
+import { CONNECTION_WINDOW_BYTES, certs, part, port, session, targetPort, tls } from "./setup.ts";
 
 const { NGHTTP2_CANCEL, NGHTTP2_FLAG_END_STREAM, NGHTTP2_NO_ERROR } = constants;
-const CONNECTION_WINDOW_BYTES = 1 << 24;
-
-const [part = "proxy", port = "0", targetPort = "0", certsJson = "{}"] = process.argv.slice(2);
-// The bench wrote it.
-const certs = JSON.parse(certsJson) as Certs;
-const session = { settings: { initialWindowSize: 1 << 20, enablePush: false }, maxSessionMemory: 1000 };
-const tls = {
-  key: readFileSync(certs.key),
-  cert: readFileSync(certs.cert),
-  ca: readFileSync(certs.ca),
-  minVersion: "TLSv1.3",
-  ciphers: TLS_SUITE,
-} as const;
 
 let upstream: ClientHttp2Session | undefined;
 
@@ -82,4 +68,4 @@ const server =
 server.on("session", (accepted) => accepted.setLocalWindowSize(CONNECTION_WINDOW_BYTES));
 server.on("stream", forward);
 server.on("sessionError", () => {});
-server.listen(Number(port), "127.0.0.1");
+server.listen(port, "127.0.0.1");

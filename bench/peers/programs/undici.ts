@@ -6,27 +6,15 @@
  * `proxy` speaks clear text both ways, `outbound` mutual TLS to its target, `inbound` mutual TLS to its
  * clients. CERTS is `Certs` as JSON.
  */
-import { readFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import { Pool, type Dispatcher } from "undici";
-import { TLS_SUITE, type Certs } from "../peer.ts";
+import { certs, part, port, targetPort, tls } from "./setup.ts";
 
 const KEEP_ALIVE_MS = 60_000;
 const HOP_BY_HOP = new Set(
   "connection,expect,keep-alive,proxy-connection,te,trailer,transfer-encoding,upgrade".split(","),
 );
-
-const [part = "proxy", port = "0", targetPort = "0", certsJson = "{}"] = process.argv.slice(2);
-// The bench wrote it.
-const certs = JSON.parse(certsJson) as Certs;
-const tls = {
-  key: readFileSync(certs.key),
-  cert: readFileSync(certs.cert),
-  ca: readFileSync(certs.ca),
-  minVersion: "TLSv1.3",
-  ciphers: TLS_SUITE,
-} as const;
 
 const outbound = part === "outbound";
 const pool = new Pool(`${outbound ? "https" : "http"}://127.0.0.1:${targetPort}`, {
@@ -101,4 +89,4 @@ const server =
     ? createTlsServer({ ...tls, requestCert: true, rejectUnauthorized: true }, forward)
     : createServer(forward);
 server.keepAliveTimeout = KEEP_ALIVE_MS;
-server.listen(Number(port), "127.0.0.1");
+server.listen(port, "127.0.0.1");
