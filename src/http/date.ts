@@ -1,17 +1,22 @@
-import { wallMs } from "../time/clock.ts";
+import { systemClock, wallMs } from "../time/clock.ts";
 import { HeaderField, headerName } from "../wire/header-field.ts";
 
 export const DATE = headerName("date");
 
-let second = -1;
+const SECOND_MS = 1000;
+
+/** On the monotonic clock, which costs nothing within a read. */
+let staleAtMs = -Infinity;
 let current = new HeaderField(DATE, "");
 
 /** The `date` field of now, made once a second (RFC 9110 section 6.6.1). */
 export function dateField(): HeaderField {
-  const now = Math.floor(wallMs() / 1000);
-  if (now !== second) {
-    second = now;
-    current = new HeaderField(DATE, new Date(now * 1000).toUTCString());
+  const nowMs = systemClock.nowMs();
+  if (nowMs >= staleAtMs) {
+    const wall = wallMs();
+    const sinceSecond = wall % SECOND_MS;
+    staleAtMs = nowMs + SECOND_MS - sinceSecond;
+    current = new HeaderField(DATE, new Date(wall - sinceSecond).toUTCString());
     current.http1Line = `date: ${current.value}\r\n`;
   }
   return current;

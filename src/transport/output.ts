@@ -55,10 +55,13 @@ export class Output implements BufferOwner {
   #closed = false;
   /** The last turn filled more than a small buffer: the next is expected to do so again. */
   #writesMuch = false;
+  readonly #takesAtOnce: boolean;
 
-  constructor(socket: Socket, owner: OutputOwner) {
+  /** @param takesAtOnce whether the socket's writes usually complete within the call, as those of plain TCP do. */
+  constructor(socket: Socket, owner: OutputOwner, takesAtOnce: boolean) {
     this.#socket = socket;
     this.#owner = owner;
+    this.#takesAtOnce = takesAtOnce;
   }
 
   /** Gathered or in flight: everything the socket's kernel buffer has not taken. */
@@ -203,8 +206,16 @@ export class Output implements BufferOwner {
   #sendOne(buffer: OutputBuffer): void {
     this.bytesWritten += this.#gathered;
     this.#writesMuch = this.#gathered > SMALL_OUTPUT_BYTES;
-    this.#give(buffer);
-    if (this.#socket.writableLength === 0) buffer.free();
+    const socket = this.#socket;
+    if (this.#takesAtOnce) {
+      // Without a callback: Node would call it in a tick of its own, also for what the kernel took at once.
+      socket.write(viewOf(buffer));
+      if (socket.writableLength > 0) {
+        buffer.writing();
+        socket.write(NOTHING, buffer.written);
+      }
+    } else this.#give(buffer);
+    if (socket.writableLength === 0) buffer.free();
     else {
       buffer.depart();
       this.#inFlight++;
@@ -214,9 +225,8 @@ export class Output implements BufferOwner {
   }
 
   #give(buffer: OutputBuffer): void {
-    const { bytes, length } = buffer;
     buffer.writing();
-    this.#socket.write(length === bytes.length ? bytes : bytes.subarray(0, length), buffer.written);
+    this.#socket.write(viewOf(buffer), buffer.written);
   }
 
   #dropGathered(): void {
@@ -234,6 +244,10 @@ export class Output implements BufferOwner {
     if (dirty.length === 0) setImmediate(flushDirty);
     dirty.push(this);
   }
+}
+
+function viewOf({ bytes, length }: OutputBuffer): Buffer {
+  return length === bytes.length ? bytes : bytes.subarray(0, length);
 }
 
 /** Outputs that gathered something in this turn. `setImmediate` runs right after the poll phase has read every ready socket. */

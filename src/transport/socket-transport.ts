@@ -52,7 +52,7 @@ export class SocketTransport implements Transport, OutputOwner {
     this.socket = socket;
     this.peerAddr = peerAddr;
     this.localAddr = localAddr;
-    this.#output = new Output(socket, this);
+    this.#output = new Output(socket, this, !(socket instanceof TLSSocket));
     // A FIN from the peer must not end our direction, whoever made the socket.
     socket.allowHalfOpen = true;
     this.#endListener = () => this.#onEnd();

@@ -33,8 +33,9 @@ class ScriptedSocket {
     if (this.#corked === 0) this.#leave();
   }
 
-  write(view: Buffer, done: () => void): boolean {
-    this.writes++;
+  write(view: Buffer, done: () => void = () => {}): boolean {
+    // One without bytes only asks to be told when those before it are gone.
+    if (view.length > 0) this.writes++;
     this.#batch.push({ view, done });
     if (this.#corked === 0) this.#leave();
     return true;
@@ -70,14 +71,19 @@ class ScriptedSocket {
   }
 }
 
-function scripted(): { output: Output; socket: ScriptedSocket; drained: () => number } {
+/** @param takesAtOnce what the output expects of its socket: it must be right with either. */
+function scripted(takesAtOnce = false): { output: Output; socket: ScriptedSocket; drained: () => number } {
   const socket = new ScriptedSocket();
   let drained = 0;
   // The output uses write, cork, uncork and writableLength alone.
-  const output = new Output(socket as unknown as Socket, {
-    onOutputDrained: () => drained++,
-    onOutputBroken: (error) => assert.fail(String(error)),
-  });
+  const output = new Output(
+    socket as unknown as Socket,
+    {
+      onOutputDrained: () => drained++,
+      onOutputBroken: (error) => assert.fail(String(error)),
+    },
+    takesAtOnce,
+  );
   return { output, socket, drained: () => drained };
 }
 
@@ -95,7 +101,7 @@ describe("Output", () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
         // Two connections share the pool and take turns, as they do in the proxy.
-        const sides = [scripted(), scripted()];
+        const sides = [scripted(false), scripted(true)];
         const wanted: Buffer[][] = [[], []];
         let stamp = 0;
         steps.forEach((s, i) => {
@@ -147,6 +153,23 @@ describe("Output", () => {
     assert.deepEqual(socket.batches, [1, 2]);
     socket.complete();
     assert.equal(output.waitingBytes, 0);
+  });
+
+  it("asks a socket that takes writes at once for no callback, until it does not take one", () => {
+    const { output, socket } = scripted(true);
+    output.write(Buffer.from("first"), 0, 5);
+    const taken = pooledOutputBuffers();
+    output.flush();
+    assert.equal(pooledOutputBuffers(), taken + 1, "the buffer is free before any tick");
+    socket.takesAtOnce = false;
+    output.write(Buffer.from("second"), 0, 6);
+    output.flush();
+    assert.equal(output.waitingBytes, 6);
+    assert.equal(pooledOutputBuffers(), taken);
+    socket.complete();
+    assert.equal(output.waitingBytes, 0);
+    assert.equal(pooledOutputBuffers(), taken + 1);
+    assert.equal(Buffer.concat(socket.sent).toString(), "firstsecond");
   });
 
   it("flushes at once when the bound is reached and nothing is in flight", () => {

@@ -6,7 +6,7 @@ import {
   H1_TRAILER_LINES,
 } from "../limits.ts";
 import { BAD_IN_VALUE, FIELD_BYTES } from "../field-bytes.ts";
-import { parseFieldLine } from "./field-line.ts";
+import { knownFieldLine, parseFieldLine } from "./field-line.ts";
 import { hashLine } from "./line-table.ts";
 import { isTrailerField } from "./trailer-fields.ts";
 
@@ -166,7 +166,9 @@ export class ChunkedDecoder {
     if (++this.#trailerLines > H1_TRAILER_LINES) return this.#bad("too many trailer lines");
     const bytes = Buffer.from(line);
     line.length = 0;
-    const field = parseFieldLine(bytes, 0, bytes.length, hashLine(bytes, 0, bytes.length));
+    const hash = hashLine(bytes, 0, bytes.length);
+    const field =
+      knownFieldLine(bytes, 0, bytes.length, hash)?.value ?? parseFieldLine(bytes, 0, bytes.length, hash);
     if (field === undefined) return this.#bad("a trailer line is malformed");
     if (isTrailerField(field)) this.trailers.push(field);
     return ChunkStep.more;

@@ -16,8 +16,7 @@ export class LineTable<T> {
   readonly #mask: number;
   readonly #seen: Int32Array;
   readonly #hashes: Int32Array;
-  readonly #lines: (KnownLine | undefined)[];
-  readonly #values: (T | undefined)[];
+  readonly #lines: (KnownLine<T> | undefined)[];
 
   /** @param slots a power of two. */
   constructor(slots: number) {
@@ -25,17 +24,11 @@ export class LineTable<T> {
     this.#seen = new Int32Array(slots);
     this.#hashes = new Int32Array(slots);
     this.#lines = Array.from({ length: slots }, () => undefined);
-    this.#values = Array.from({ length: slots }, () => undefined);
   }
 
-  find(buffer: Buffer, start: number, end: number, hash: number): T | undefined {
+  find(buffer: Buffer, start: number, end: number, hash: number): KnownLine<T> | undefined {
     const slot = (hash ^ (hash >>> 15)) & this.#mask;
-    const view = viewOf(buffer);
-    if (this.#hashes[slot] === hash && this.#isLine(slot, view, start, end)) return this.#values[slot];
-    if (this.#hashes[slot + 1] === hash && this.#isLine(slot + 1, view, start, end)) {
-      return this.#values[slot + 1];
-    }
-    return undefined;
+    return this.#inSlot(slot, buffer, start, end, hash) ?? this.#inSlot(slot + 1, buffer, start, end, hash);
   }
 
   /** Whether a line that was not found should now be kept; asking counts as having seen it. */
@@ -52,37 +45,44 @@ export class LineTable<T> {
     const slot = (hash ^ (hash >>> 15)) & this.#mask;
     this.#hashes[slot + 1] = this.#hashes[slot] ?? 0;
     this.#lines[slot + 1] = this.#lines[slot];
-    this.#values[slot + 1] = this.#values[slot];
     this.#hashes[slot] = hash;
-    this.#lines[slot] = new KnownLine(buffer, start, end);
-    this.#values[slot] = value;
+    this.#lines[slot] = new KnownLine(buffer, start, end, value);
   }
 
-  #isLine(slot: number, view: DataView, start: number, end: number): boolean {
+  #inSlot(slot: number, buffer: Buffer, start: number, end: number, hash: number): KnownLine<T> | undefined {
+    if (this.#hashes[slot] !== hash) return undefined;
     const line = this.#lines[slot];
-    if (line === undefined || line.length !== end - start) return false;
-    const { words, rest } = line;
+    return line !== undefined && line.length === end - start && line.isAt(viewOf(buffer), start)
+      ? line
+      : undefined;
+  }
+}
+
+/** The bytes of a line, four at a time, and what they mean. */
+export class KnownLine<T> {
+  readonly value: T;
+  readonly length: number;
+  readonly #words: Int32Array;
+  /** The last bytes, which fill no word. */
+  readonly #rest: number;
+
+  constructor(buffer: Buffer, start: number, end: number, value: T) {
+    const view = viewOf(buffer);
+    this.value = value;
+    this.length = end - start;
+    this.#words = new Int32Array(Math.floor(this.length / WORD_BYTES));
+    for (let i = 0; i < this.#words.length; i++) this.#words[i] = view.getInt32(start + i * WORD_BYTES, true);
+    this.#rest = restOf(view, start + this.#words.length * WORD_BYTES, end);
+  }
+
+  /** Whether the line's bytes stand at `start`; the caller knows that there are enough. */
+  isAt(view: DataView, start: number): boolean {
+    const words = this.#words;
     let at = start;
     for (let i = 0; i < words.length; i++, at += WORD_BYTES) {
       if (words[i] !== view.getInt32(at, true)) return false;
     }
-    return restOf(view, at, end) === rest;
-  }
-}
-
-/** The bytes of a line, four at a time. */
-class KnownLine {
-  readonly length: number;
-  readonly words: Int32Array;
-  /** The last bytes, which fill no word. */
-  readonly rest: number;
-
-  constructor(buffer: Buffer, start: number, end: number) {
-    const view = viewOf(buffer);
-    this.length = end - start;
-    this.words = new Int32Array(Math.floor(this.length / WORD_BYTES));
-    for (let i = 0; i < this.words.length; i++) this.words[i] = view.getInt32(start + i * WORD_BYTES, true);
-    this.rest = restOf(view, start + this.words.length * WORD_BYTES, end);
+    return restOf(view, at, start + this.length) === this.#rest;
   }
 }
 

@@ -16,11 +16,11 @@ import {
   H1_TARGET_BYTES,
 } from "../limits.ts";
 import { ConnectionOptions } from "./connection-options.ts";
-import { parseFieldLine, TOKEN_BYTES } from "./field-line.ts";
+import { knownFieldLine, parseFieldLine, TOKEN_BYTES } from "./field-line.ts";
 import { addCodings, Codings, NO_LENGTH, parseContentLength } from "./framing.ts";
 import type { HeadProblem } from "./head-problem.ts";
 import { isHost } from "./host.ts";
-import { hashLine, scanLine, viewOf, type LineScan } from "./line-table.ts";
+import { hashLine, KnownLine, scanLine, viewOf, type LineScan } from "./line-table.ts";
 import { parseRequestLine, type RequestLine } from "./request-line.ts";
 import { parseStatusLine, type StatusLine } from "./status-line.ts";
 
@@ -35,6 +35,10 @@ const MORE = 0;
 const COMPLETE = 1;
 
 const CR = 0x0d;
+const CRLF = 0x0d0a;
+const LINE_END_BYTES = 2;
+/** Lines of the last head that are remembered for the next. */
+const EXPECTED_LINES = 32;
 
 /** Used again for each line; parsers do not call each other. */
 const scan: LineScan = { at: 0, hash: 0 };
@@ -78,6 +82,13 @@ abstract class HeadParser {
   readonly #chunkedAgain: boolean;
   #started = false;
   #lines = 0;
+  /**
+   * The known field lines of the last head, by their place: clients and servers repeat themselves, and comparing is
+   * cheaper than looking for the end of the line first (bench: hop-http1).
+   */
+  readonly #expected: (KnownLine<HeaderField> | undefined)[] = [];
+  /** Names with their colons, by their place, of lines that differ from head to head. */
+  readonly #names: (KnownLine<HeaderName> | undefined)[] = [];
   #partial: Buffer | undefined = undefined;
   #partialLength = 0;
 
@@ -118,6 +129,18 @@ abstract class HeadParser {
   parse(buffer: Buffer, start: number, end: number): number {
     let lineStart = start;
     for (;;) {
+      const expected = this.#expectedAt(viewOf(buffer), lineStart, end);
+      if (expected !== undefined) {
+        const lineEnd = lineStart + expected.length + LINE_END_BYTES;
+        this.headBytes += lineEnd - lineStart;
+        const problem = this.headBytes > H1_HEAD_BYTES ? HEAD_TOO_LARGE : this.#field(expected.value);
+        if (problem !== undefined) {
+          this.#refuse(problem);
+          return MALFORMED;
+        }
+        lineStart = lineEnd;
+        continue;
+      }
       scanLine(viewOf(buffer), lineStart, end, scan);
       const { at, hash } = scan;
       if (at === end) return this.#keep(buffer, lineStart, end) ? INCOMPLETE : MALFORMED;
@@ -215,10 +238,32 @@ abstract class HeadParser {
     return problem === undefined ? MORE : this.#refuse(problem);
   }
 
+  /** The field line that stood here in the last head of the connection, if it does so again. */
+  #expectedAt(view: DataView, start: number, end: number): KnownLine<HeaderField> | undefined {
+    if (!this.#started || this.#partialLength > 0) return undefined;
+    const line = this.#expected[this.#lines];
+    if (line === undefined) return undefined;
+    const lineEnd = start + line.length;
+    if (lineEnd + LINE_END_BYTES > end || view.getUint16(lineEnd) !== CRLF) return undefined;
+    return line.isAt(view, start) ? line : undefined;
+  }
+
   #fieldLine(buffer: Buffer, start: number, end: number, hash: number): HeadProblem | undefined {
-    if (++this.#lines > H1_FIELD_LINES) return TOO_MANY_FIELDS;
-    const field = parseFieldLine(buffer, start, end, hash);
+    const known = knownFieldLine(buffer, start, end, hash);
+    if (this.#lines < EXPECTED_LINES) this.#expected[this.#lines] = known;
+    if (known !== undefined) return this.#field(known.value);
+    const likely = this.#names[this.#lines];
+    const field = parseFieldLine(buffer, start, end, hash, likely);
     if (field === undefined) return MALFORMED_FIELD;
+    const { name } = field;
+    if (name !== likely?.value && name.shared && this.#lines < EXPECTED_LINES) {
+      this.#names[this.#lines] = new KnownLine(buffer, start, start + name.text.length + 1, name);
+    }
+    return this.#field(field);
+  }
+
+  #field(field: HeaderField): HeadProblem | undefined {
+    if (++this.#lines > H1_FIELD_LINES) return TOO_MANY_FIELDS;
     const name = field.name;
     switch (name.role) {
       case NameRole.ordinary:
@@ -288,6 +333,8 @@ export class RequestParser extends HeadParser {
 
   readonly #anyHost: boolean;
   #hosts = 0;
+  /** The last good Host field of the connection. */
+  #lastHost: HeaderField | undefined = undefined;
 
   constructor(leniency: Http1Leniency = STRICT) {
     super(leniency.bothLengths, leniency.bothLengths);
@@ -321,7 +368,11 @@ export class RequestParser extends HeadParser {
         this.host ??= field;
         if (this.#anyHost) return undefined;
         if (++this.#hosts > 1) return SEVERAL_HOSTS;
-        return field.value === "" || isHost(field.value, false) ? undefined : BAD_HOST;
+        // A client names one host again and again, and known lines give the same object.
+        if (field === this.#lastHost || field.value === "") return undefined;
+        if (!isHost(field.value, false)) return BAD_HOST;
+        this.#lastHost = field;
+        return undefined;
       case NameRole.expect:
         if (field.value.toLowerCase() === "100-continue") this.expectsContinue = true;
         return undefined;

@@ -50,7 +50,7 @@ export function parseRequestLine(
   hash: number,
 ): RequestLine | HeadProblem {
   const known = requestLines.find(buffer, start, end, hash);
-  if (known !== undefined) return known;
+  if (known !== undefined) return known.value;
   let at = start;
   while (at < end && TOKEN_BYTES[buffer[at] ?? 0] === 1) at++;
   const methodEnd = at;

@@ -34,7 +34,7 @@ export function parseStatusLine(
   hash: number,
 ): StatusLine | HeadProblem {
   const known = statusLines.find(buffer, start, end, hash);
-  if (known !== undefined) return known;
+  if (known !== undefined) return known.value;
   const reasonStart = start + STATUS_AT + STATUS_DIGITS;
   const version = end >= reasonStart ? parseVersion(buffer, start) : undefined;
   if (version === undefined || buffer[start + STATUS_AT - 1] !== SPACE)

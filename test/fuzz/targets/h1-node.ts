@@ -36,9 +36,11 @@ interface Reading {
 /** Reads requests until one is refused, closes the connection, opens a tunnel, or the bytes end. */
 export function readByOurs(bytes: Buffer): Reading {
   const requests: SeenRequest[] = [];
+  // One for all requests of the connection, as in the server: it expects each to resemble the one before.
+  const parser = new RequestParser();
   let at = 0;
   while (at < bytes.length) {
-    const parser = new RequestParser();
+    parser.reset();
     const next = parser.parse(bytes, at, bytes.length);
     if (next === INCOMPLETE) return { requests, end: "" };
     if (next === MALFORMED) return { requests, end: parser.problem.problem };
