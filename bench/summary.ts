@@ -1,74 +1,107 @@
-/** From rounds to the few figures that people look at. */
+/** From rounds to the figures that people look at. */
+import { DIRECT, type FigureName, FIGURES, LOAD_BUSY_MAX, OURS, type Round, type Spread } from "./figures.ts";
 import { median } from "./harness/report.ts";
-import { DIRECT, type Measurement, type Measurements } from "./measure.ts";
-import { outrigger } from "./peers/outrigger.ts";
-import type { Scenario, Subject } from "./suite.ts";
+import type { Rounds } from "./kinds/way.ts";
+import type { ScenarioReport, WayReport } from "./report/run-report.ts";
+import type { Scenario } from "./suite.ts";
 
-/** How we compare with a peer: below 1 is better, but for throughput above. */
-export interface Ratios {
-  readonly cpu: number;
-  readonly p50: number;
-  /** Of the best rounds of both: what a proxy does while the machine is quiet. */
-  readonly p99: number;
-  readonly throughput: number;
+/** Compared by the best rounds of both: what a proxy does while the machine is quiet. */
+const TAILS: readonly FigureName[] = ["p99Micros", "p999Micros", "maxMicros"];
+/** A ratio of these says nothing. */
+const WITHOUT_RATIO: readonly FigureName[] = ["errors", "loadBusy", "driftMiBPerHour"];
+
+const NAMES = Object.keys(FIGURES) as readonly FigureName[];
+
+export function summarise({ name, title, subject }: Scenario, measured: Rounds): ScenarioReport {
+  const ours = measured.get(OURS) ?? [];
+  const ways = [...measured].map(([way, rounds]): WayReport => ({
+    name: way,
+    rounds,
+    figures: spreads((figure) => rounds.map((round) => round.figures[figure])),
+    ratios: way === OURS || way === DIRECT ? {} : spreads((figure) => ratios(figure, ours, rounds)),
+  }));
+  return { name, title, subject, ways };
 }
 
-/** The load process is the bottleneck above this share of its time. */
-const LOAD_BUSY_MAX = 0.9;
-
-/** Ours to each peer's; medians of the ratios of single rounds. */
-export function ratiosOf(measurements: Measurements): Readonly<Record<string, Ratios>> {
-  const ours = measurements.get(outrigger.name) ?? [];
-  const ratios: Record<string, Ratios> = {};
-  for (const [name, theirs] of measurements) {
-    if (name === outrigger.name || name === DIRECT) continue;
-    const of = (figure: (m: Measurement) => number): number =>
-      median(ours.map((one, i) => figure(one) / (theirs[i] === undefined ? NaN : figure(theirs[i]))));
-    ratios[name] = {
-      cpu: of((m) => m.cpuMicrosPerRequest),
-      p50: of((m) => m.latency.p50),
-      p99: best(ours, (m) => m.latency.p99) / best(theirs, (m) => m.latency.p99),
-      throughput: of((m) => m.mibPerSecond),
-    };
+function spreads(
+  valuesOf: (figure: FigureName) => readonly (number | undefined)[],
+): Partial<Record<FigureName, Spread>> {
+  const result: Partial<Record<FigureName, Spread>> = {};
+  for (const figure of NAMES) {
+    const values = valuesOf(figure).filter((value) => value !== undefined && Number.isFinite(value));
+    const spread = spreadOf(values as readonly number[]);
+    if (spread !== undefined) result[figure] = spread;
   }
-  return ratios;
+  return result;
 }
 
-function best(rounds: readonly Measurement[], figure: (m: Measurement) => number): number {
-  return Math.min(...rounds.map(figure));
+function spreadOf(values: readonly number[]): Spread | undefined {
+  if (values.length === 0) return undefined;
+  return { median: median(values), min: Math.min(...values), max: Math.max(...values) };
 }
+
+/** Ours to theirs, round by round; of tails one ratio, of the best rounds. */
+function ratios(
+  figure: FigureName,
+  ours: readonly Round[],
+  theirs: readonly Round[],
+): readonly (number | undefined)[] {
+  if (WITHOUT_RATIO.includes(figure)) return [];
+  const values = (rounds: readonly Round[]) => rounds.map((round) => round.figures[figure]);
+  if (TAILS.includes(figure)) return [quotient(best(values(ours)), best(values(theirs)))];
+  const other = values(theirs);
+  return values(ours).map((value, i) => quotient(value, other[i]));
+}
+
+function best(values: readonly (number | undefined)[]): number | undefined {
+  const known = values.filter((value) => value !== undefined);
+  return known.length === 0 ? undefined : Math.min(...known);
+}
+
+function quotient(a: number | undefined, b: number | undefined): number | undefined {
+  return a === undefined || b === undefined ? undefined : a / b;
+}
+
+/** Figures that a table shows after the subject, if they were measured. */
+const COLUMNS: readonly FigureName[] = [
+  "cpuMicros",
+  "requestsPerSecond",
+  "mibPerSecond",
+  "p50Micros",
+  "p99Micros",
+  "p999Micros",
+  "maxMicros",
+  "bytesPerConnection",
+  "readyMs",
+  "rssMiB",
+  "peakMiB",
+  "driftMiBPerHour",
+  "errors",
+];
 
 /** A row for each way to the application; what the scenario is about comes first. */
-export function rowsOf({ subject }: Scenario, measurements: Measurements): readonly Record<string, string>[] {
-  const ratios = ratiosOf(measurements);
-  return [...measurements].map(([name, rounds]) => {
-    const of = (figure: (m: Measurement) => number): number => median(rounds.map(figure));
-    const busy = of((m) => m.loadBusy);
-    const cells = {
-      ...subjectCells(subject, ratios[name]),
-      "CPU us/request": name === DIRECT ? "-" : of((m) => m.cpuMicrosPerRequest).toFixed(1),
-      "requests/s": of((m) => m.requestsPerSecond).toFixed(0),
-      "MiB/s": of((m) => m.mibPerSecond).toFixed(0),
-      "p50 us": of((m) => m.latency.p50).toFixed(0),
-      "p99 us (best)": `${of((m) => m.latency.p99).toFixed(0)} (${best(rounds, (m) => m.latency.p99)})`,
-      "p99.9 us": of((m) => m.latency.p999).toFixed(0),
-      "RSS MiB": Object.values(rounds.at(-1)?.rssMiB ?? {})
-        .map((one) => one.toFixed(0))
-        .join(" + "),
-      errors: rounds.reduce((sum, m) => sum + m.errors, 0).toString(),
-      "load busy": `${(busy * 100).toFixed(0)}%${busy > LOAD_BUSY_MAX && name !== DIRECT ? " (the bottleneck)" : ""}`,
-    };
-    return { path: name, ...cells };
+export function rowsOf({ subject, ways }: ScenarioReport): readonly Record<string, string>[] {
+  const columns = COLUMNS.filter((figure) => ways.some(({ figures }) => figures[figure] !== undefined));
+  const compared = ways.some(({ ratios: one }) => one[subject] !== undefined);
+  return ways.map((way) => {
+    const row: Record<string, string> = { way: way.name };
+    if (compared)
+      row[`our ${FIGURES[subject].title} : theirs`] = way.ratios[subject]?.median.toFixed(2) ?? "";
+    for (const figure of columns) row[FIGURES[figure].title] = cell(figure, way);
+    const busy = way.figures.loadBusy?.median;
+    if (busy !== undefined) row["load"] = loadCell(busy, way.name);
+    return row;
   });
 }
 
-const TITLES: Readonly<Record<Subject, string>> = {
-  cpu: "our CPU : theirs",
-  latency: "our p99 : theirs",
-  throughput: "our MiB/s : theirs",
-};
+function cell(figure: FigureName, { figures }: WayReport): string {
+  const spread = figures[figure];
+  if (spread === undefined) return "-";
+  const text = spread.median.toFixed(FIGURES[figure].digits);
+  return TAILS.includes(figure) ? `${text} (best ${spread.min.toFixed(0)})` : text;
+}
 
-function subjectCells(subject: Subject, ratios: Ratios | undefined): Record<string, string> {
-  const figure = { cpu: ratios?.cpu, latency: ratios?.p99, throughput: ratios?.throughput }[subject];
-  return { [TITLES[subject]]: figure === undefined ? "" : figure.toFixed(2) };
+function loadCell(busy: number, way: string): string {
+  const percent = `${(busy * 100).toFixed(0)}%`;
+  return busy > LOAD_BUSY_MAX && way !== DIRECT ? `${percent}: the bottleneck` : percent;
 }

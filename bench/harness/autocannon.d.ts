@@ -5,15 +5,24 @@ declare module "autocannon" {
     readonly connections: number;
     /** Seconds. */
     readonly duration: number;
+    /** Milliseconds between samples; a run ends with one. */
+    readonly sampleInt: number;
+    /** Anything else is a mismatch. Empty: not looked at. */
+    readonly expectBody: string;
   }
   interface Result {
-    readonly requests: { readonly total: number };
-    /** Milliseconds, whole ones. */
-    readonly latency: { readonly p50: number; readonly p99: number };
+    /** Of connections, and timeouts. */
     readonly errors: number;
-    readonly non2xx: number;
-    readonly duration: number;
   }
-  function autocannon(options: Options): Promise<Result>;
+  interface Run extends Promise<Result> {
+    /** @param listener told of each response its size, with the head, and how long it took. */
+    on(
+      event: "response",
+      listener: (client: unknown, status: number, bytes: number, milliseconds: number) => void,
+    ): this;
+    /** After the response whose body is another than expected. */
+    on(event: "reqMismatch", listener: (body: string) => void): this;
+  }
+  function autocannon(options: Options): Run;
   export default autocannon;
 }

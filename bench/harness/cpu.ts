@@ -14,8 +14,16 @@ export function cpuMicros(pid: number): number {
 
 /** Resident memory in MiB. */
 export function rssMiB(pid: number): number {
-  const match = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"));
-  return Number(match?.[1] ?? 0) / 1024;
+  return statusMiB(pid, /^VmRSS:\s+(\d+) kB/m);
+}
+
+/** The most resident memory that the process ever had, in MiB. */
+export function peakMiB(pid: number): number {
+  return statusMiB(pid, /^VmHWM:\s+(\d+) kB/m);
+}
+
+function statusMiB(pid: number, line: RegExp): number {
+  return Number(line.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0) / 1024;
 }
 
 /** Looked up once, before this process is moved: afterwards it would see one core only. */

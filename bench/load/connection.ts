@@ -9,12 +9,16 @@ const OUTPUT_BYTES = 256 * 1024;
 /** Above it a producer waits, so that a head or a control frame always finds room. */
 const OUTPUT_FULL_BYTES = 128 * 1024;
 
+/** Buffers without an owner: of ten thousand connections few have something to send at a time. */
+const spare: Buffer[] = [];
+
 /** A connection of the load process: bytes in, one buffer out, sent once per event. */
 export abstract class Connection implements Pollable {
   readonly fd: number;
   closed = false;
-  protected readonly output: Buffer = Buffer.allocUnsafeSlow(OUTPUT_BYTES);
+  /** Of `output`, not sent yet. */
   protected length = 0;
+  #output: Buffer | undefined = undefined;
   readonly #poller: Poller;
   #awaitsWritable = false;
   /** Bytes of a head or frame whose rest has not come. */
@@ -75,6 +79,7 @@ export abstract class Connection implements Pollable {
       }
     } while (this.length === 0 && !this.closed);
     const waits = this.length > 0;
+    if (!waits) this.#releaseOutput();
     if (waits === this.#awaitsWritable || this.closed) return;
     this.#awaitsWritable = waits;
     this.#poller.awaitWritable(this, waits);
@@ -85,6 +90,19 @@ export abstract class Connection implements Pollable {
     this.closed = true;
     this.#poller.remove(this);
     close(this.fd);
+    this.length = 0;
+    this.#releaseOutput();
+  }
+
+  /** Its own from the first byte that is written to the last that is sent. */
+  protected get output(): Buffer {
+    return (this.#output ??= spare.pop() ?? Buffer.allocUnsafeSlow(OUTPUT_BYTES));
+  }
+
+  #releaseOutput(): void {
+    if (this.#output === undefined) return;
+    spare.push(this.#output);
+    this.#output = undefined;
   }
 
   protected get full(): boolean {

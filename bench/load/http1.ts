@@ -1,15 +1,14 @@
 /** HTTP/1.1 of the load process, as much of it as its own two ends need: lengths, no chunks. */
-import { Connection, BODY } from "./connection.ts";
+import { BodyConnection } from "./body-connection.ts";
 import type { Poller } from "./poller.ts";
+import type { SerialClient, Waiter } from "./serial-lane.ts";
 
 const HEAD_END = Buffer.from("\r\n\r\n");
 
 /** Reads messages and writes them: what both ends share. */
-abstract class Http1Connection extends Connection {
+abstract class Http1Connection extends BodyConnection {
   /** Bytes of the body under way that have not come. */
   #missing = 0;
-  /** Bytes of a body that has yet to be written. */
-  #owed = 0;
 
   /** A head without its body. @returns the length of the body, or undefined if it makes no sense. */
   protected abstract onHead(head: string): number | undefined;
@@ -19,22 +18,12 @@ abstract class Http1Connection extends Connection {
   protected writeMessage(head: string, bodyBytes: number): void {
     this.room(head.length);
     this.length += this.output.write(head, this.length, "latin1");
-    this.#owed = bodyBytes;
-    this.produce();
-  }
-
-  protected produce(): void {
-    while (this.#owed > 0 && !this.full) {
-      const bytes = Math.min(this.#owed, BODY.length);
-      BODY.copy(this.output, this.length, 0, bytes);
-      this.length += bytes;
-      this.#owed -= bytes;
-    }
+    this.writeBody(bodyBytes);
   }
 
   protected consume(buffer: Buffer, start: number, end: number): number {
     let at = start;
-    while (at < end) {
+    while (at < end && !this.closed) {
       if (this.#missing > 0) {
         const bytes = Math.min(this.#missing, end - at);
         at += bytes;
@@ -54,7 +43,6 @@ abstract class Http1Connection extends Connection {
       }
       this.#missing = length;
       if (length === 0) this.onMessageEnd();
-      if (this.closed) return at;
     }
     return at;
   }
@@ -88,33 +76,36 @@ export class Http1Application extends Http1Connection {
   protected onGone(): void {}
 }
 
-/** Who waits for an answer. */
-export interface Waiter {
-  onResponse(ok: boolean): void;
-  onGone(): void;
+/** What every request of a client says. */
+export interface Http1Request {
+  readonly authority: string;
+  /** 0: a GET without a body. */
+  readonly requestBytes: number;
+  readonly responseBytes: number;
 }
 
 /** A client connection: one request at a time. */
-export class Http1Client extends Http1Connection {
+export class Http1Client extends Http1Connection implements SerialClient {
   /** Bytes of response bodies so far. */
   bodyBytes = 0;
   readonly #waiter: Waiter;
   readonly #head: string;
   readonly #requestBytes: number;
+  readonly #responseBytes: number;
   #ok = false;
 
   constructor(
     poller: Poller,
     fd: number,
-    request: { readonly authority: string; readonly path: string; readonly requestBytes: number },
+    { authority, requestBytes, responseBytes }: Http1Request,
     waiter: Waiter,
   ) {
     super(poller, fd);
-    const { authority, path, requestBytes } = request;
     this.#waiter = waiter;
     this.#requestBytes = requestBytes;
+    this.#responseBytes = responseBytes;
     const length = requestBytes === 0 ? "" : `content-length: ${requestBytes}\r\n`;
-    this.#head = `${requestBytes === 0 ? "GET" : "POST"} ${path} HTTP/1.1\r\nHost: ${authority}\r\nUser-Agent: outrigger-bench/1\r\nAccept: */*\r\nAccept-Encoding: gzip, deflate\r\nX-Env: production\r\n${length}X-Request-Id: `;
+    this.#head = `${requestBytes === 0 ? "GET" : "POST"} ${pathOfBytes(responseBytes)} HTTP/1.1\r\nHost: ${authority}\r\nUser-Agent: outrigger-bench/1\r\nAccept: */*\r\nAccept-Encoding: gzip, deflate\r\nX-Env: production\r\n${length}X-Request-Id: `;
   }
 
   /** @param id differs in each request, as real clients' do. */
@@ -123,8 +114,9 @@ export class Http1Client extends Http1Connection {
   }
 
   protected onHead(head: string): number | undefined {
-    this.#ok = head.startsWith("HTTP/1.1 200");
-    return contentLength(head);
+    const length = contentLength(head);
+    this.#ok = length === this.#responseBytes && head.startsWith("HTTP/1.1 200");
+    return length;
   }
 
   protected override onBody(bytes: number): void {

@@ -1,13 +1,15 @@
 import { headerField, headerName, type HeaderField } from "../../src/wire/header-field.ts";
-import { field, grpcBytes, Http2Connection } from "./http2.ts";
+import { grpcBytes } from "./grpc-messages.ts";
+import { pathOfBytes } from "./http1.ts";
+import { field, Http2Connection, messageBody, plainBody, type Body } from "./http2.ts";
 import type { Poller } from "./poller.ts";
 
 /** What every request of a client says. */
 export interface Http2Request {
   readonly authority: string;
-  readonly path: string;
   /** 0: a GET without a body, unless it is gRPC. */
   readonly requestBytes: number;
+  readonly responseBytes: number;
   readonly grpc: boolean;
 }
 
@@ -17,7 +19,35 @@ export interface Http2Waiter {
   onGone(): void;
 }
 
-const REQUEST_ID = headerName("x-request-id");
+const PATH = headerName(":path");
+const PATH_INDEX = 2;
+export const REQUEST_ID = headerName("x-request-id");
+
+/** The fields of a request, but for its id. */
+export function requestFields(
+  method: "GET" | "POST",
+  path: string,
+  { authority, grpc }: Pick<Http2Request, "authority" | "grpc">,
+): readonly HeaderField[] {
+  return [
+    field(":method", method),
+    field(":scheme", "http"),
+    field(":path", path),
+    field(":authority", authority),
+    field("user-agent", "outrigger-bench/1"),
+    field("accept", "*/*"),
+    field("x-env", "production"),
+    ...(grpc ? [field("te", "trailers"), field("content-type", "application/grpc")] : []),
+  ];
+}
+
+/** A response that is under way. */
+interface Response {
+  /** Bytes of the body that have not come. */
+  missing: number;
+  /** The status is good; that of gRPC stands in its trailers. */
+  good: boolean;
+}
 
 /** A client connection with any number of requests at once. */
 export class Http2Client extends Http2Connection {
@@ -26,59 +56,64 @@ export class Http2Client extends Http2Connection {
   readonly #waiter: Http2Waiter;
   readonly #request: Http2Request;
   readonly #fields: readonly HeaderField[];
-  /** Streams whose status so far is good; those of gRPC must still say so in their trailers. */
-  readonly #good = new Set<number>();
+  readonly #body: Body | undefined;
+  readonly #responses = new Map<number, Response>();
   #nextId = 1;
 
   constructor(poller: Poller, fd: number, request: Http2Request, waiter: Http2Waiter) {
     super(poller, fd, "client");
     this.#waiter = waiter;
     this.#request = request;
-    const { authority, path, requestBytes, grpc } = request;
-    this.#fields = [
-      field(":method", grpc || requestBytes > 0 ? "POST" : "GET"),
-      field(":scheme", "http"),
-      field(":path", path),
-      field(":authority", authority),
-      field("user-agent", "outrigger-bench/1"),
-      field("accept", "*/*"),
-      field("x-env", "production"),
-      ...(grpc ? [field("te", "trailers"), field("content-type", "application/grpc")] : []),
-    ];
+    const { requestBytes, responseBytes, grpc } = request;
+    this.#fields = requestFields(
+      grpc || requestBytes > 0 ? "POST" : "GET",
+      pathOfBytes(responseBytes),
+      request,
+    );
+    if (grpc) this.#body = messageBody(requestBytes);
+    else if (requestBytes > 0) this.#body = plainBody(requestBytes);
   }
 
   /** @param id differs in each request, as real clients' do. */
-  request(id: string, path?: HeaderField): number {
+  request(id: string, responseBytes: number = this.#request.responseBytes): number {
     const stream = this.#nextId;
     this.#nextId += 2;
-    const { grpc, requestBytes } = this.#request;
     const fields = [...this.#fields, headerField(REQUEST_ID, id)];
-    if (path !== undefined) fields[2] = path;
-    if (grpc) this.send(stream, fields, grpcBytes(requestBytes));
-    else this.send(stream, fields, requestBytes === 0 ? undefined : requestBytes);
+    if (responseBytes !== this.#request.responseBytes) {
+      fields[PATH_INDEX] = headerField(PATH, pathOfBytes(responseBytes));
+    }
+    const missing = this.#request.grpc ? grpcBytes(responseBytes) : responseBytes;
+    this.#responses.set(stream, { missing, good: false });
+    this.send(stream, fields, this.#body);
     return stream;
   }
 
   protected onHead(id: number, fields: readonly HeaderField[]): void {
+    const response = this.#responses.get(id);
+    if (response === undefined) return;
     const first = fields[0];
     if (first?.name.text === ":status") {
-      if (first.value === "200" && !this.#request.grpc) this.#good.add(id);
-    } else if (fields.some(({ name, value }) => name.text === "grpc-status" && value === "0")) {
-      this.#good.add(id);
+      response.good = first.value === "200" && !this.#request.grpc;
+    } else if (this.#request.grpc) {
+      response.good = fields.some(({ name, value }) => name.text === "grpc-status" && value === "0");
     }
   }
 
-  protected override onBody(_id: number, bytes: number): void {
-    this.bodyBytes += bytes;
+  protected override onBody(id: number, _buffer: Buffer, start: number, end: number): void {
+    this.bodyBytes += end - start;
+    const response = this.#responses.get(id);
+    if (response !== undefined) response.missing -= end - start;
   }
 
   protected onStreamEnd(id: number): void {
-    this.#waiter.onResponse(id, this.#good.delete(id));
+    const response = this.#responses.get(id);
+    if (response === undefined) return;
+    this.#responses.delete(id);
+    this.#waiter.onResponse(id, response.good && response.missing === 0);
   }
 
   protected onStreamReset(id: number): void {
-    this.#good.delete(id);
-    this.#waiter.onResponse(id, false);
+    if (this.#responses.delete(id)) this.#waiter.onResponse(id, false);
   }
 
   protected onGone(): void {

@@ -23,6 +23,7 @@ import {
 } from "../../src/wire/http2/frame-writer.ts";
 import { SettingId } from "../../src/wire/http2/settings.ts";
 import { BODY, Connection } from "./connection.ts";
+import { grpcBytes, grpcPrefix, writeMessages } from "./grpc-messages.ts";
 import type { Poller } from "./poller.ts";
 
 const TABLE_BYTES = 4096;
@@ -37,26 +38,53 @@ const CONNECTION_CREDIT_BYTES = CONNECTION_WINDOW_BYTES / 16;
 const STREAM_CREDIT_BYTES = STREAM_WINDOW_BYTES / 4;
 
 const LIST_LIMITS = { bytes: 65_536, abuseBytes: 131_072, fields: 200 };
-const GRPC_PREFIX_BYTES = 5;
+
+/** What is sent on a stream: so many bytes, as a gRPC message if it has a prefix. */
+export interface Body {
+  readonly bytes: number;
+  readonly prefix: Buffer | undefined;
+}
+
+export function plainBody(bytes: number): Body {
+  return { bytes, prefix: undefined };
+}
+
+export function messageBody(bytes: number): Body {
+  return { bytes, prefix: grpcPrefix(bytes) };
+}
 
 /** A body that is on its way out. */
 interface Outgoing {
   readonly id: number;
+  readonly body: Body;
+  /** Not written yet, prefixes included. */
   bytes: number;
+  /** Where in its message the next byte belongs. */
+  at: number;
   window: number;
+  /** More messages may follow. */
+  open: boolean;
   /** Sent after the body; none: the body ends the stream. */
-  readonly trailers: readonly HeaderField[] | undefined;
+  trailers: readonly HeaderField[] | undefined;
+  /** Among those that have something to write. */
+  queued: boolean;
 }
 
 export abstract class Http2Connection extends Connection {
   readonly #decoder = new HpackDecoder(TABLE_BYTES);
   readonly #encoder = new HpackEncoder(TABLE_BYTES);
   readonly #fields: HeaderField[] = [];
+  /** What has something to write. */
   readonly #outgoing: Outgoing[] = [];
+  /** Streams of messages, by id, until their last byte is written. */
+  readonly #open = new Map<number, Outgoing>();
   #window = FIRST_WINDOW_BYTES;
   #streamWindow = FIRST_WINDOW_BYTES;
   #awaitsPreface: boolean;
-  /** Bytes of the DATA frame under way that have not come, padding included; its stream and flags. */
+  /**
+   * Bytes of the DATA frame under way that have not come; its stream and flags. Padding counts as body: nobody pads, and
+   * whoever does shows up with errors.
+   */
   #missing = 0;
   #dataStream = 0;
   #dataEnds = false;
@@ -85,19 +113,62 @@ export abstract class Http2Connection extends Connection {
   protected abstract onHead(id: number, fields: readonly HeaderField[]): void;
   protected abstract onStreamEnd(id: number): void;
   protected abstract onStreamReset(id: number): void;
-  protected onBody(_id: number, _bytes: number): void {}
+  protected onBody(_id: number, _buffer: Buffer, _start: number, _end: number): void {}
 
-  /** @param bodyBytes undefined: the head ends the stream. */
+  /** @param body undefined: the head ends the stream. */
   protected send(
     id: number,
     fields: readonly HeaderField[],
-    bodyBytes?: number,
+    body?: Body,
     trailers?: readonly HeaderField[],
   ): void {
-    const ends = bodyBytes === undefined || (bodyBytes === 0 && trailers === undefined);
+    const bytes = body === undefined ? 0 : bytesOf(body);
+    const ends = body === undefined || (bytes === 0 && trailers === undefined);
     this.#writeHead(id, fields, ends);
     if (ends) return;
-    this.#outgoing.push({ id, bytes: bodyBytes, window: this.#streamWindow, trailers });
+    const window = this.#streamWindow;
+    this.#outgoing.push({ id, body, bytes, at: 0, window, open: false, trailers, queued: true });
+    this.produce();
+  }
+
+  /** A stream of messages: after its head come as many as `writeMessage` is called for. */
+  protected openStream(id: number, fields: readonly HeaderField[], message: Body): void {
+    this.#writeHead(id, fields, false);
+    const window = this.#streamWindow;
+    const stream = {
+      id,
+      body: message,
+      bytes: 0,
+      at: 0,
+      window,
+      open: true,
+      trailers: undefined,
+      queued: false,
+    };
+    this.#open.set(id, stream);
+  }
+
+  /** @param last it ends the stream. Nothing happens on a stream that has ended already. */
+  protected writeMessage(id: number, last: boolean): void {
+    const stream = this.#open.get(id);
+    if (stream === undefined) return;
+    stream.bytes += bytesOf(stream.body);
+    if (last) stream.open = false;
+    this.#queue(stream);
+  }
+
+  /** Ends a stream of messages after those that were sent. */
+  protected finishStream(id: number, trailers: readonly HeaderField[]): void {
+    const stream = this.#open.get(id);
+    if (stream === undefined) return;
+    stream.open = false;
+    stream.trailers = trailers;
+    this.#queue(stream);
+  }
+
+  #queue(stream: Outgoing): void {
+    if (!stream.queued) this.#outgoing.push(stream);
+    stream.queued = true;
     this.produce();
   }
 
@@ -115,12 +186,14 @@ export abstract class Http2Connection extends Connection {
     for (let i = 0; i < this.#outgoing.length; i++) {
       const stream = this.#outgoing[i];
       if (stream === undefined) continue;
-      if (!this.#sendBody(stream)) this.#outgoing[kept++] = stream;
+      stream.queued = !this.#sendBody(stream);
+      if (stream.queued) this.#outgoing[kept++] = stream;
+      else if (!stream.open) this.#open.delete(stream.id);
     }
     this.#outgoing.length = kept;
   }
 
-  /** @returns whether the stream is done. */
+  /** @returns whether it is written, as far as it goes. */
   #sendBody(stream: Outgoing): boolean {
     while (stream.bytes > 0) {
       const bytes = Math.min(stream.bytes, FRAME_BYTES, this.#window, stream.window);
@@ -128,7 +201,7 @@ export abstract class Http2Connection extends Connection {
       stream.bytes -= bytes;
       stream.window -= bytes;
       this.#window -= bytes;
-      const ends = stream.bytes === 0 && stream.trailers === undefined;
+      const ends = stream.bytes === 0 && stream.trailers === undefined && !stream.open;
       this.length = writeFrameHeader(
         this.output,
         this.length,
@@ -137,7 +210,10 @@ export abstract class Http2Connection extends Connection {
         ends ? FrameFlag.endStream : 0,
         stream.id,
       );
-      this.length += BODY.copy(this.output, this.length, 0, bytes);
+      const { body } = stream;
+      if (body.prefix === undefined) BODY.copy(this.output, this.length, 0, bytes);
+      else stream.at = writeMessages(this.output, this.length, bytes, body.prefix, body.bytes, stream.at);
+      this.length += bytes;
     }
     if (stream.trailers !== undefined) this.#writeHead(stream.id, stream.trailers, true);
     return true;
@@ -154,9 +230,9 @@ export abstract class Http2Connection extends Connection {
       if (this.#missing > 0) {
         const bytes = Math.min(this.#missing, end - at);
         if (bytes === 0) return at;
-        at += bytes;
         this.#missing -= bytes;
-        this.#received(this.#dataStream, bytes, this.#missing === 0 && this.#dataEnds);
+        this.#received(buffer, at, at + bytes);
+        at += bytes;
         continue;
       }
       if (end - at < FRAME_HEADER_BYTES) return at;
@@ -224,7 +300,9 @@ export abstract class Http2Connection extends Connection {
       return;
     }
     this.onHead(id, this.#fields);
-    if ((flags & FrameFlag.endStream) !== 0) this.onStreamEnd(id);
+    if ((flags & FrameFlag.endStream) === 0) return;
+    this.#streamUncredited.delete(id);
+    this.onStreamEnd(id);
   }
 
   #settings(buffer: Buffer, start: number, end: number): void {
@@ -233,7 +311,9 @@ export abstract class Http2Connection extends Connection {
       const setting = ((buffer[at] ?? 0) << 8) | (buffer[at + 1] ?? 0);
       if (setting === SettingId.headerTableSize) this.#encoder.setPeerLimit(value);
       if (setting !== SettingId.initialWindowSize) continue;
-      for (const stream of this.#outgoing) stream.window += value - this.#streamWindow;
+      for (const stream of new Set([...this.#outgoing, ...this.#open.values()])) {
+        stream.window += value - this.#streamWindow;
+      }
       this.#streamWindow = value;
     }
     this.room(FRAME_HEADER_BYTES);
@@ -245,20 +325,22 @@ export abstract class Http2Connection extends Connection {
       this.#window += bytes;
       return;
     }
-    const stream = this.#outgoing.find((one) => one.id === id);
+    const stream = this.#open.get(id) ?? this.#outgoing.find((one) => one.id === id);
     if (stream !== undefined) stream.window += bytes;
   }
 
-  #received(id: number, bytes: number, ends: boolean): void {
-    this.#uncredited += bytes;
+  #received(buffer: Buffer, start: number, end: number): void {
+    const id = this.#dataStream;
+    const ends = this.#missing === 0 && this.#dataEnds;
+    this.#uncredited += end - start;
     if (this.#uncredited >= CONNECTION_CREDIT_BYTES) {
       this.#credit(0, this.#uncredited);
       this.#uncredited = 0;
     }
     if (ends) this.#streamUncredited.delete(id);
-    else this.#receivedOnStream(id, bytes);
-    this.onBody(id, bytes);
-    if (ends) this.onStreamEnd(id);
+    else this.#receivedOnStream(id, end - start);
+    this.onBody(id, buffer, start, end);
+    if (ends && !this.closed) this.onStreamEnd(id);
   }
 
   #receivedOnStream(id: number, bytes: number): void {
@@ -278,14 +360,14 @@ export abstract class Http2Connection extends Connection {
 
   #drop(id: number): void {
     this.#streamUncredited.delete(id);
+    this.#open.delete(id);
     const index = this.#outgoing.findIndex((stream) => stream.id === id);
     if (index >= 0) this.#outgoing.splice(index, 1);
   }
 }
 
-/** Bytes of a gRPC message of that many bytes. */
-export function grpcBytes(messageBytes: number): number {
-  return GRPC_PREFIX_BYTES + messageBytes;
+function bytesOf({ bytes, prefix }: Body): number {
+  return prefix === undefined ? bytes : grpcBytes(bytes);
 }
 
 /** A field that is said often enough to be indexed. */

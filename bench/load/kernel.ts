@@ -7,6 +7,8 @@
  * processor accounting of the bench comes from too.
  */
 import { dlopen, getInt32 } from "node:ffi";
+import { readFileSync } from "node:fs";
+import { getSystemErrorName } from "node:util";
 
 // Lengths are 64 bits wide; 32 of them fill the register, and spare a BigInt per call.
 const { functions: libc } = dlopen(null, {
@@ -28,17 +30,23 @@ const { functions: libc } = dlopen(null, {
 
 const AF_INET = 2;
 const SOCK_STREAM = 1;
+const SOCK_NONBLOCK = 0o4000;
 const SOL_SOCKET = 1;
 const SO_REUSEADDR = 2;
 const IPPROTO_TCP = 6;
 const TCP_NODELAY = 1;
 const MSG_DONTWAIT = 0x40;
 const MSG_NOSIGNAL = 0x4000;
-const EAGAIN = 11;
 const EINTR = 4;
+const EAGAIN = 11;
+const ENFILE = 23;
+const EMFILE = 24;
+const EADDRNOTAVAIL = 99;
+const ECONNABORTED = 103;
+const EINPROGRESS = 115;
 const BACKLOG = 4096;
 
-/** What `receive` and `send` answer where there is nothing to be done now. */
+/** What `receive`, `send` and `accept` answer where there is nothing to be done now. */
 export const AGAIN = -1;
 /** The connection is broken. */
 export const BROKEN = -2;
@@ -46,12 +54,14 @@ export const BROKEN = -2;
 const one = Buffer.alloc(4);
 one.writeInt32LE(1);
 
-/** 127.0.0.1 and a port as `struct sockaddr_in`. */
-function loopback(port: number): Buffer {
+const LOCALHOST = "127.0.0.1";
+
+/** An IPv4 address and a port as `struct sockaddr_in`. */
+function socketAddress(host: string, port: number): Buffer {
   const address = Buffer.alloc(16);
   address.writeUInt16LE(AF_INET, 0);
   address.writeUInt16BE(port, 2);
-  address.set([127, 0, 0, 1], 4);
+  address.set(host.split(".").map(Number), 4);
   return address;
 }
 
@@ -59,34 +69,76 @@ function errno(): number {
   return getInt32(libc.__errno_location());
 }
 
-function must(call: string, result: number): number {
-  if (result < 0) throw new Error(`${call}: errno ${errno()}`);
-  return result;
+/** @param fd not needed any more if the call failed. */
+function must(call: string, result: number, fd = -1): number {
+  if (result >= 0) return result;
+  const error = failure(call, errno());
+  if (fd >= 0) libc.close(fd);
+  throw error;
 }
 
-export function listenOn(port: number): { readonly fd: number; readonly port: number } {
-  const fd = must("socket", libc.socket(AF_INET, SOCK_STREAM, 0));
+function failure(call: string, code: number): Error {
+  return new Error(`${call}: ${getSystemErrorName(-code)}${hintFor(code)}`);
+}
+
+/** Read beforehand: to read it takes a descriptor. */
+const OPEN_FILES_MAX = /^Max open files +(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8"))?.[1];
+
+/** Which limit of the system it was, where many connections run into one. */
+function hintFor(code: number): string {
+  if (code === EMFILE) return `, more than ${OPEN_FILES_MAX} open files (ulimit -n)`;
+  if (code === ENFILE) return ", more open files than the system has (fs.file-max)";
+  if (code === EADDRNOTAVAIL) {
+    return ", no port is left to connect from (net.ipv4.ip_local_port_range, net.ipv4.tcp_tw_reuse)";
+  }
+  return "";
+}
+
+/** @param port 0: one that is free. */
+export function listenOn(
+  port: number,
+  host = LOCALHOST,
+  backlog = BACKLOG,
+): { readonly fd: number; readonly port: number } {
+  // Not blocking: whoever accepts does so until nobody is left, and must not wait for one that gave up meanwhile.
+  const fd = must("socket", libc.socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0));
   libc.setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, one, one.length);
-  const address = loopback(port);
-  must(`bind to 127.0.0.1:${port}`, libc.bind(fd, address, address.length));
-  must("listen", libc.listen(fd, BACKLOG));
+  const address = socketAddress(host, port);
+  must(`bind to ${host}:${port}`, libc.bind(fd, address, address.length), fd);
+  must("listen", libc.listen(fd, backlog), fd);
   const length = Buffer.alloc(4);
   length.writeInt32LE(address.length);
-  must("getsockname", libc.getsockname(fd, address, length));
+  must("getsockname", libc.getsockname(fd, address, length), fd);
   return { fd, port: address.readUInt16BE(2) };
 }
 
 /** Blocks until connected: on loopback that is until the listener's backlog has it. */
 export function connectTo(port: number): number {
   const fd = must("socket", libc.socket(AF_INET, SOCK_STREAM, 0));
-  const address = loopback(port);
-  must(`connect to 127.0.0.1:${port}`, libc.connect(fd, address, address.length));
+  const address = socketAddress(LOCALHOST, port);
+  must(`connect to ${LOCALHOST}:${port}`, libc.connect(fd, address, address.length), fd);
   libc.setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, one, one.length);
   return fd;
 }
 
+/** Does not wait, however full the backlog is: what is sent before the connection stands is answered with `AGAIN`. */
+export function startConnecting(port: number): number {
+  const fd = must("socket", libc.socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0));
+  const address = socketAddress(LOCALHOST, port);
+  const result = libc.connect(fd, address, address.length);
+  if (result < 0 && errno() !== EINPROGRESS) must(`connect to ${LOCALHOST}:${port}`, result, fd);
+  libc.setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, one, one.length);
+  return fd;
+}
+
+/** @returns a descriptor, or `AGAIN` if nobody waits. */
 export function accept(listener: number): number {
-  const fd = must("accept", libc.accept4(listener, 0n, 0n, 0));
+  const fd = libc.accept4(listener, 0n, 0n, 0);
+  if (fd < 0) {
+    const code = errno();
+    if (code === EAGAIN || code === ECONNABORTED) return AGAIN;
+    throw failure("accept", code);
+  }
   libc.setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, one, one.length);
   return fd;
 }

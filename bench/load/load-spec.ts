@@ -1,6 +1,6 @@
 /** What the load process is asked, and what it answers. */
 
-export type LoadProtocol = "http1" | "http2" | "grpc";
+export type LoadProtocol = "http1" | "http2" | "grpc" | "grpc-stream" | "tcp";
 
 export interface LoadSpec {
   readonly protocol: LoadProtocol;
@@ -8,15 +8,24 @@ export interface LoadSpec {
   readonly port: number;
   readonly authority: string;
   readonly connections: number;
-  /** Requests at once on each connection in a closed loop; HTTP/1 knows one. */
+  /**
+   * Requests at once on each connection in a closed loop; HTTP/1 and TCP know one. In `grpc-stream`, how many streams each
+   * connection holds open: a request is then one message on one of them, and its answer another.
+   */
   readonly streams: number;
   readonly requestBytes: number;
   readonly responseBytes: number;
   /** Open loop: requests arrive at random at this rate, whatever becomes of those before. Undefined: a closed loop. */
   readonly ratePerSecond?: number | undefined;
+  /** In `grpc-stream`: a stream ends after so many messages, and another takes its place. Undefined: with its connection. */
+  readonly messagesPerStream?: number;
+  /** A new connection for each request, which the client then closes; `connections` of them are under way at once. */
+  readonly freshConnections?: boolean;
+  /** The applications listen on so many addresses, as `LoadProcess.listenOnAddresses` says. */
+  readonly addresses?: number;
   /** Connections that say nothing, beside. */
   readonly idleConnections?: number;
-  /** Beside the requests, each HTTP/2 connection downloads bodies of so many bytes without end. */
+  /** Beside the requests, each connection of `http2` or `grpc` downloads bodies of so many bytes without end. */
   readonly backgroundBytes?: number;
   readonly warmUpSeconds: number;
   readonly seconds: number;
@@ -24,7 +33,10 @@ export interface LoadSpec {
   readonly processes: Readonly<Record<string, readonly number[]>>;
 }
 
-/** Microseconds. In an open loop they count from when a request was meant to be sent. */
+/**
+ * Microseconds. In an open loop they count from when a request was meant to be sent, with fresh connections from before
+ * connecting.
+ */
 export interface Latency {
   readonly p50: number;
   readonly p90: number;
@@ -39,6 +51,8 @@ export interface LoadResult {
   readonly errors: number;
   readonly seconds: number;
   readonly latency: Latency;
+  /** Latency by percentile, rising: `[percentile, microseconds]`. Empty if nothing was answered. */
+  readonly curve: readonly (readonly [number, number])[];
   /** Of response bodies. */
   readonly bodyBytes: number;
   /** Of the downloads beside; part of `bodyBytes`. */
@@ -52,5 +66,7 @@ export interface LoadResult {
 /** First message of the load process: where its applications listen. */
 export interface ApplicationPorts {
   readonly http1: number;
+  /** And gRPC. */
   readonly http2: number;
+  readonly tcp: number;
 }

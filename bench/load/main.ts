@@ -2,10 +2,9 @@
  * The load process: the applications behind the proxies and the clients in front of them, in one event loop that never
  * sleeps, so that everything but the proxies fits on one core and answers at once. Told by its parent what to do.
  */
-import { Http1Application } from "./http1.ts";
-import { Http2Application } from "./http2-application.ts";
-import { accept, listenOn } from "./kernel.ts";
-import type { ApplicationPorts, LoadSpec } from "./load-spec.ts";
+import { assertNever } from "../../src/parsed.ts";
+import { Applications } from "./applications.ts";
+import { serveParent, type LoadRequest } from "./load-messages.ts";
 import { Poller } from "./poller.ts";
 import { runLoad } from "./run.ts";
 
@@ -13,32 +12,33 @@ import { runLoad } from "./run.ts";
 const IDLE_POLL_MS = 20;
 
 const poller = new Poller();
+const applications = new Applications(poller);
 
-function serve(onConnection: (fd: number) => void): number {
-  const { fd, port } = listenOn(0);
-  poller.add({ fd, onReadable: () => onConnection(accept(fd)), onWritable: () => {} });
-  return port;
-}
-
-const ports: ApplicationPorts = {
-  http1: serve((fd) => void new Http1Application(poller, fd)),
-  http2: serve((fd) => new Http2Application(poller, fd).pump()),
-};
-
-process.on("message", (spec: LoadSpec) => {
-  let answer;
-  try {
-    answer = { result: runLoad(poller, spec) };
-  } catch (error) {
-    answer = { problem: error instanceof Error ? error.message : String(error) };
+serveParent((message) => {
+  const request = message as LoadRequest;
+  switch (request.kind) {
+    case "run":
+      if (request.spec.addresses !== undefined) applications.listenOnAddresses(request.spec.addresses);
+      return runLoad(poller, request.spec);
+    case "listen":
+      return applications.listenOnAddresses(request.addresses);
+    default:
+      return assertNever(request);
   }
-  process.send?.(answer);
 });
-process.on("disconnect", () => process.exit());
-process.send?.(ports);
+process.send?.(applications.ports);
+
+let problem = "";
 
 function serveBetweenRuns(): void {
-  poller.poll(IDLE_POLL_MS);
+  try {
+    poller.poll(IDLE_POLL_MS);
+  } catch (error) {
+    // Out of descriptors, perhaps until somebody closes connections again: whoever waits to be accepted fails meanwhile.
+    const message = error instanceof Error ? error.message : String(error);
+    if (message !== problem) console.error(`the applications: ${message}`);
+    problem = message;
+  }
   setImmediate(serveBetweenRuns);
 }
 serveBetweenRuns();

@@ -1,31 +1,27 @@
-import { createHistogram } from "node:perf_hooks";
-import { cpuMicros } from "../harness/cpu.ts";
-import { close, connectTo } from "./kernel.ts";
-import { openLane, type Lane, type LaneOwner } from "./lane.ts";
+import { CONNECT_BATCH, untilAccepted } from "./accept-queue.ts";
+import { cpuMicrosOf, cpuMicrosSince } from "./cpu-counters.ts";
+import type { Lane, LaneOwner } from "./lane.ts";
+import { LatencyRecord } from "./latency.ts";
 import type { LoadResult, LoadSpec } from "./load-spec.ts";
+import { openLane } from "./open-lane.ts";
 import type { Poller } from "./poller.ts";
 
 /** Loads a port, from connecting to the last answer that counts. Blocks the process: nothing else may disturb it. */
 export function runLoad(poller: Poller, spec: LoadSpec): LoadResult {
   const run = new Run(poller, spec);
   try {
+    run.open();
     return run.run();
   } finally {
     run.close();
   }
 }
 
-/** Microseconds in three digits at any scale. */
-function latencyHistogram() {
-  return createHistogram({ lowest: 1, highest: 60_000_000, figures: 3 });
-}
-
 class Run implements LaneOwner {
   readonly #poller: Poller;
   readonly #spec: LoadSpec;
   readonly #lanes: Lane[] = [];
-  readonly #idle: number[] = [];
-  readonly #latency = latencyHistogram();
+  readonly #latency = new LatencyRecord();
   #requests = 0;
   #errors = 0;
   #measuring = false;
@@ -34,16 +30,24 @@ class Run implements LaneOwner {
   constructor(poller: Poller, spec: LoadSpec) {
     this.#poller = poller;
     this.#spec = spec;
-    for (let i = 0; i < (spec.idleConnections ?? 0); i++) this.#idle.push(connectTo(spec.port));
-    for (let i = 0; i < spec.connections; i++) this.#lanes.push(openLane(poller, spec, this));
+  }
+
+  /** Fresh connections are not opened before there is something to send on them. */
+  open(): void {
+    const { port, connections } = this.#spec;
+    for (let i = 1; i <= connections; i++) {
+      this.#lanes.push(openLane(this.#poller, this.#spec, this));
+      if (i % CONNECT_BATCH === 0) untilAccepted(this.#poller, port);
+    }
   }
 
   run(): LoadResult {
-    const { ratePerSecond, warmUpSeconds, seconds, streams } = this.#spec;
+    const { ratePerSecond, warmUpSeconds, seconds } = this.#spec;
+    const atOnce = this.#spec.freshConnections === true ? 1 : this.#spec.streams;
     const startedAtMs = performance.now();
     if (ratePerSecond === undefined) {
       for (const lane of this.#lanes) {
-        for (let i = 0; i < streams; i++) lane.send(startedAtMs);
+        for (let i = 0; i < atOnce; i++) lane.send(startedAtMs);
       }
     }
     for (const lane of this.#lanes) lane.flush();
@@ -59,22 +63,15 @@ class Run implements LaneOwner {
     const measuredMs = performance.now() - measuredFromMs;
     this.#measuring = false;
     const after = this.#counters();
-    const cpu = Object.entries(after.cpu).map(([name, micros]) => [name, micros - (before.cpu[name] ?? 0)]);
-    const histogram = this.#latency;
     return {
       requests: this.#requests,
       errors: this.#errors,
       seconds: measuredMs / 1000,
-      latency: {
-        p50: histogram.percentile(50),
-        p90: histogram.percentile(90),
-        p99: histogram.percentile(99),
-        p999: histogram.percentile(99.9),
-        max: histogram.max,
-      },
+      latency: this.#latency.latency,
+      curve: this.#latency.curve,
       bodyBytes: after.bodyBytes - before.bodyBytes,
       backgroundBytes: after.backgroundBytes - before.backgroundBytes,
-      cpuMicros: Object.fromEntries(cpu),
+      cpuMicros: cpuMicrosSince(before.cpu, after.cpu),
       loadBusy: busyMs / measuredMs,
     };
   }
@@ -84,9 +81,13 @@ class Run implements LaneOwner {
     if (this.#measuring) {
       this.#requests++;
       if (!ok) this.#errors++;
-      this.#latency.record(Math.max(1, Math.round((now - intendedAtMs) * 1000)));
+      this.#latency.record(now - intendedAtMs);
     }
     if (this.#spec.ratePerSecond === undefined) lane.send(now);
+  }
+
+  onFault(): void {
+    this.#errors++;
   }
 
   onLaneLost(): void {
@@ -98,7 +99,6 @@ class Run implements LaneOwner {
 
   close(): void {
     for (const lane of this.#lanes) lane.close();
-    for (const fd of this.#idle) close(fd);
   }
 
   /** @returns milliseconds in which there was something to do. */
@@ -135,11 +135,7 @@ class Run implements LaneOwner {
       bodyBytes += lane.bodyBytes;
       backgroundBytes += lane.backgroundBytes;
     }
-    const cpu: Record<string, number> = {};
-    for (const [name, pids] of Object.entries(this.#spec.processes)) {
-      cpu[name] = pids.reduce((sum, pid) => sum + cpuMicros(pid), 0);
-    }
-    return { bodyBytes, backgroundBytes, cpu };
+    return { bodyBytes, backgroundBytes, cpu: cpuMicrosOf(this.#spec.processes) };
   }
 }
 

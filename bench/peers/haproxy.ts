@@ -18,24 +18,18 @@ export const haproxy: Peer = {
 
   async start(job, site) {
     const application = `server application 127.0.0.1:${site.appPort} ${clearText(job)}`;
+    const start = (part: string, bind: string, server: string, port: number) =>
+      run(job, site, { part, bind, server, port });
     if (job.topology === "hop") {
       const port = await freePort();
-      return hopOf(
-        port,
-        await run(site, "hop", `bind 127.0.0.1:${port} ${clearText(job)}`, application, port),
-      );
+      return hopOf(port, await start("hop", `bind 127.0.0.1:${port} ${clearText(job)}`, application, port));
     }
-    const { ca, combined, name } = site.certs;
-    const mutual = `ssl crt ${combined} ca-file ${ca} verify required ssl-min-ver TLSv1.3 ciphersuites ${TLS_SUITE} alpn h2`;
+    const { accept, connect } = mutualTls(job, site);
     const meshPort = await freePort();
-    const inbound = await run(site, "inbound", `bind 127.0.0.1:${meshPort} ${mutual}`, application, meshPort);
+    const inbound = await start("inbound", `bind 127.0.0.1:${meshPort} ${accept}`, application, meshPort);
     const port = await freePort();
-    const next = `server inbound 127.0.0.1:${meshPort} ${mutual} verifyhost ${name} proto h2`;
-    return pairOf(
-      port,
-      inbound,
-      run(site, "outbound", `bind 127.0.0.1:${port} ${clearText(job)}`, next, port),
-    );
+    const next = `server inbound 127.0.0.1:${meshPort} ${connect}`;
+    return pairOf(port, inbound, start("outbound", `bind 127.0.0.1:${port} ${clearText(job)}`, next, port));
   },
 };
 
@@ -43,28 +37,51 @@ function clearText({ protocol }: Job): string {
   return protocol === "http2" ? "proto h2" : "";
 }
 
-/** Adds a header each way, as a sidecar does. */
-async function run(site: Site, part: string, bind: string, server: string, port: number) {
+/**
+ * Between the two of a pair: HTTP/2 on few connections, or a connection for each of the client's. Of those each makes a
+ * handshake of its own, as in a mesh, where nobody resumes sessions.
+ */
+function mutualTls({ protocol }: Job, { certs }: Site) {
+  const { ca, combined, name } = certs;
+  const mutual = `ssl crt ${combined} ca-file ${ca} verify required ssl-min-ver TLSv1.3 ciphersuites ${TLS_SUITE}`;
+  return protocol === "tcp"
+    ? { accept: `${mutual} no-tls-tickets`, connect: `${mutual} verifyhost ${name} no-ssl-reuse` }
+    : { accept: `${mutual} alpn h2`, connect: `${mutual} alpn h2 verifyhost ${name} proto h2` };
+}
+
+/** How one process is to listen and where it sends. */
+interface Part {
+  readonly part: string;
+  readonly bind: string;
+  readonly server: string;
+  readonly port: number;
+}
+
+async function run(job: Job, site: Site, { part, bind, server, port }: Part) {
   const file = join(site.dir, `haproxy-${part}.cfg`);
   await writeFile(
     file,
     `global
   nbthread 1
   maxconn 8000
+  ${job.protocol === "tcp" ? "tune.ssl.cachesize 0" : ""}
 defaults
-  mode http
   timeout connect 5s
   timeout client 60s
   timeout server 60s
-  http-reuse always
-  option forwardfor
+  ${job.protocol === "tcp" ? "mode tcp" : HTTP_DEFAULTS}
 frontend clients
   ${bind}
   default_backend servers
 backend servers
-  http-response set-header x-proxy ${part}
+  ${job.protocol === "tcp" ? "" : `http-response set-header x-proxy ${part}`}
   ${server}
 `,
   );
   return startProxy([findProgram("haproxy") ?? "haproxy", "-f", file], port);
 }
+
+/** Adds a header each way, as a sidecar does; the other one is added above. */
+const HTTP_DEFAULTS = `mode http
+  http-reuse always
+  option forwardfor`;

@@ -14,7 +14,7 @@ export const nghttpx: Peer = {
     return found ? undefined : "nghttpx is not on PATH (Debian package nghttp2-proxy)";
   },
 
-  takes: () => true,
+  takes: ({ protocol }) => protocol !== "tcp",
 
   async start(job, site) {
     const application = `127.0.0.1,${site.appPort};;${protocol(job)}`;

@@ -1,12 +1,15 @@
+import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { freePort } from "../../test/support/process-mesh.ts";
-import { TLS_SUITE, type Peer, type Site } from "./peer.ts";
+import { httpConfig, streamConfig, type NginxPart } from "./nginx-config.ts";
+import type { Job, Peer, Site } from "./peer.ts";
 import { findProgram, hopOf, pairOf, startProxy } from "./start.ts";
 
 /**
  * nginx as one worker that keeps its connections. It speaks HTTP/1.1 to servers and nothing newer, so a pair
- * does too.
+ * does too. It takes TCP where its stream module is installed.
  *
  * It forwards no more of a request once it has forwarded the head of the response (in its source
  * `preserve_output` is for gRPC alone): an application behind it must read all of a body before it answers.
@@ -18,101 +21,53 @@ export const nginx: Peer = {
     return findProgram("nginx") === undefined ? "nginx is not on PATH (Debian package nginx)" : undefined;
   },
 
-  takes: ({ protocol }) => protocol === "http1",
+  takes: ({ protocol }) => protocol === "http1" || (protocol === "tcp" && findStream().kind !== "absent"),
 
   async start(job, site) {
-    const application = upstream(site.appPort, "proxy_pass http://servers;");
     if (job.topology === "hop") {
       const port = await freePort();
-      return hopOf(port, await run(site, "hop", `listen 127.0.0.1:${port};`, application, port));
+      return hopOf(port, await run(job, site, "hop", port, site.appPort));
     }
-    const { ca, cert, key, name } = site.certs;
     const meshPort = await freePort();
-    const accept = `listen 127.0.0.1:${meshPort} ssl;
-    ssl_certificate ${cert};
-    ssl_certificate_key ${key};
-    ssl_client_certificate ${ca};
-    ssl_verify_client on;
-    ssl_protocols TLSv1.3;
-    ssl_conf_command Ciphersuites ${TLS_SUITE};`;
-    const inbound = await run(site, "inbound", accept, application, meshPort);
-    const next = upstream(
-      meshPort,
-      `proxy_pass https://servers;
-    proxy_ssl_certificate ${cert};
-    proxy_ssl_certificate_key ${key};
-    proxy_ssl_trusted_certificate ${ca};
-    proxy_ssl_verify on;
-    proxy_ssl_name ${name};
-    proxy_ssl_server_name on;
-    proxy_ssl_protocols TLSv1.3;
-    proxy_ssl_conf_command Ciphersuites ${TLS_SUITE};`,
-    );
+    const inbound = await run(job, site, "inbound", meshPort, site.appPort);
     const port = await freePort();
-    return pairOf(port, inbound, run(site, "outbound", `listen 127.0.0.1:${port};`, next, port));
+    return pairOf(port, inbound, run(job, site, "outbound", port, meshPort));
   },
 };
 
-/** Where requests go to, and how. */
-interface Upstream {
-  readonly port: number;
-  readonly pass: string;
+async function run(job: Job, site: Site, name: NginxPart["name"], port: number, targetPort: number) {
+  const temporary = (kind: string): string => join(site.dir, `nginx-${name}-${kind}`);
+  const part: NginxPart = { name, port, targetPort, certs: site.certs, temporary };
+  const file = join(site.dir, `nginx-${name}.conf`);
+  await writeFile(file, job.protocol === "tcp" ? streamConfig(part, streamFile()) : httpConfig(part));
+  return startProxy([findProgram("nginx") ?? "nginx", "-p", site.dir, "-e", "stderr", "-c", file], port);
 }
 
-function upstream(port: number, pass: string): Upstream {
-  return { port, pass };
+/** The module for TCP: part of the program, a file to load (Debian package libnginx-mod-stream), or not here. */
+type Stream =
+  | { readonly kind: "built_in" }
+  | { readonly kind: "file"; readonly path: string }
+  | { readonly kind: "absent" };
+
+let stream: Stream | undefined;
+
+function findStream(): Stream {
+  stream ??= lookForStream();
+  return stream;
 }
 
-/**
- * Adds a header each way and holds nothing back, as a sidecar does: bodies never touch the disk. One process
- * without a master, since the worker of a master that root started may not write to `site.dir`.
- */
-async function run(site: Site, part: string, listen: string, { port, pass }: Upstream, ownPort: number) {
-  const file = join(site.dir, `nginx-${part}.conf`);
-  const temporary = (kind: string): string => join(site.dir, `nginx-${part}-${kind}`);
-  await writeFile(
-    file,
-    `daemon off;
-master_process off;
-worker_processes 1;
-pid ${temporary("pid")};
-error_log stderr error;
-events {
-  worker_connections 8192;
+function lookForStream(): Stream {
+  const program = findProgram("nginx");
+  if (program === undefined) return { kind: "absent" };
+  const options = spawnSync(program, ["-V"], { encoding: "utf8" }).stderr.split(/\s+/);
+  if (!options.includes("--with-stream_ssl_module")) return { kind: "absent" };
+  if (options.includes("--with-stream")) return { kind: "built_in" };
+  const dir = options.find((option) => option.startsWith("--modules-path="))?.split("=")[1];
+  const path = join(dir ?? "", "ngx_stream_module.so");
+  return dir !== undefined && existsSync(path) ? { kind: "file", path } : { kind: "absent" };
 }
-http {
-  access_log off;
-  client_body_temp_path ${temporary("body")};
-  proxy_temp_path ${temporary("proxy")};
-  fastcgi_temp_path ${temporary("fastcgi")};
-  uwsgi_temp_path ${temporary("uwsgi")};
-  scgi_temp_path ${temporary("scgi")};
-  keepalive_timeout 60s;
-  keepalive_requests 1000000000;
-  client_max_body_size 0;
-  upstream servers {
-    server 127.0.0.1:${port};
-    keepalive 256;
-    keepalive_timeout 60s;
-    keepalive_requests 1000000000;
-  }
-  server {
-    ${listen}
-    add_header x-proxy ${part} always;
-    proxy_http_version 1.1;
-    proxy_set_header Connection "";
-    proxy_set_header Host $http_host;
-    proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-    proxy_request_buffering off;
-    proxy_buffering off;
-    proxy_buffer_size 32k;
-    proxy_buffers 8 32k;
-    location / {
-    ${pass}
-    }
-  }
-}
-`,
-  );
-  return startProxy([findProgram("nginx") ?? "nginx", "-p", site.dir, "-e", "stderr", "-c", file], ownPort);
+
+function streamFile(): string | undefined {
+  const found = findStream();
+  return found.kind === "file" ? found.path : undefined;
 }

@@ -3,8 +3,8 @@
 /** What a proxy is asked to carry: one of it in clear text, or two of it with mutual TLS between them. */
 export interface Job {
   readonly topology: "hop" | "pair";
-  /** What the application and its client speak; gRPC is HTTP/2 here. */
-  readonly protocol: "http1" | "http2";
+  /** What the application and its client speak; gRPC is HTTP/2 here, `tcp` is bytes that nobody interprets. */
+  readonly protocol: "http1" | "http2" | "tcp";
 }
 
 /** Where a peer does its job. */
@@ -35,6 +35,12 @@ export interface RunningPeer {
   stop(): Promise<void>;
 }
 
+/** A peer that has just come to work. */
+export interface StartedPeer extends RunningPeer {
+  /** From the start of each process until it could work, one after the other. Ours then has its certificate. */
+  readonly readyMs: number;
+}
+
 /** A proxy that can take part. */
 export interface Peer {
   readonly name: string;
@@ -42,7 +48,7 @@ export interface Peer {
   missing(): string | undefined;
   takes(job: Job): boolean;
   /** Starts it on `PROXY_CORE` and waits until it listens. @throws Error with what it printed, if it ends before. */
-  start(job: Job, site: Site): Promise<RunningPeer>;
+  start(job: Job, site: Site): Promise<StartedPeer>;
 }
 
 /** The same for everybody: TLS 1.3 with this suite, mutual, P-256, ALPN. */

@@ -5,6 +5,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { fileURLToPath } from "node:url";
+import type { FigureName } from "../../bench/figures.ts";
+import { driftPerHour } from "../../bench/kinds/soak.ts";
+import type { RunReport } from "../../bench/report/run-report.ts";
 
 const MAIN = fileURLToPath(new URL("../../bench/main.ts", import.meta.url));
 
@@ -28,31 +31,10 @@ async function scratch(t: TestContext): Promise<string> {
   return dir;
 }
 
-/** What of the written figures is looked at here. */
-interface Results {
-  readonly scenarios: readonly {
-    readonly name: string;
-    readonly ratios: Readonly<Record<string, Readonly<Record<string, number | null>>>>;
-    readonly rounds: Readonly<
-      Record<
-        string,
-        readonly {
-          readonly requests: number;
-          readonly errors: number;
-          readonly cpuMicrosPerRequest: number | null;
-          readonly mibPerSecond: number;
-          readonly backgroundBytes: number;
-          readonly latency: { readonly p50: number; readonly p99: number; readonly max: number };
-        }[]
-      >
-    >;
-  }[];
-}
-
 test("lists every scenario and proxy, and which of them are missing", async () => {
   const { code, out } = await bench("--list");
   assert.equal(code, 0);
-  for (const name of ["hop-http1", "pair-grpc", "pair-fair", "haproxy", "http2-wrapper"]) {
+  for (const name of ["hop-http1", "pair-churn", "idle-10000", "soak", "haproxy", "http2-wrapper", "envoy"]) {
     assert.match(out, new RegExp(`^ +${name} `, "m"));
   }
 });
@@ -62,6 +44,8 @@ for (const [args, problem] of [
   [["--scenario", "pair-http3"], '--scenario: found "pair-http3", expected some of hop-http1'],
   [["--against", "squid"], '--against: found "squid", expected some of haproxy'],
   [["--fast"], "--fast"],
+  [["--short"], "--short: only together with --check"],
+  [["--check", "--scenario", "hop-http1"], "what is measured stands in bench/budgets.json"],
 ] as const) {
   test(`refuses ${args.join(" ")}`, async () => {
     const { code, err } = await bench(...args);
@@ -70,29 +54,77 @@ for (const [args, problem] of [
   });
 }
 
-test("measures ourselves and a peer in turns, and writes what it saw", async (t) => {
+test("measures ourselves and a peer in turns, and writes figures and plots", async (t) => {
   const file = join(await scratch(t), "figures.json");
-  const scenarios = ["hop-http1", "pair-grpc", "pair-upload", "pair-fair"];
+  const scenarios = ["hop-http1", "pair-grpc", "pair-upload", "pair-fair", "pair-tcp"];
   const { code, out, err } = await bench(
     ...["--scenario", scenarios.join(), "--against", "node:http2", "--json", file],
     ...["--rounds", "1", "--seconds", "0.2", "--warm-up", "0.2"],
   );
   assert.equal(code, 0, err);
-  assert.match(out, /our CPU : theirs/);
-  const results = JSON.parse(await readFile(file, "utf8")) as Results;
-  assert.deepEqual(results.scenarios.map(({ name }) => name).sort(), [...scenarios].sort());
-  for (const { name, ratios, rounds } of results.scenarios) {
+  assert.match(out, /our CPU us\/request : theirs/);
+  assert.match(err, /\[1\/5\] hop-http1: round 1 of 1, outrigger \(about .* left\)/);
+  const report = JSON.parse(await readFile(file, "utf8")) as RunReport;
+  assert.deepEqual(report.scenarios.map(({ name }) => name).sort(), [...scenarios].sort());
+  for (const { name, ways } of report.scenarios) {
     // That peer speaks HTTP/2 only.
-    const others = name === "hop-http1" ? [] : ["node:http2"];
-    assert.deepEqual(Object.keys(ratios), others);
-    assert.deepEqual(Object.keys(rounds).sort(), ["direct", ...others, "outrigger"].sort());
-    for (const [way, [round]] of Object.entries(rounds)) {
-      assert.ok(round !== undefined && round.requests > 0, `${name}, ${way}: no request was answered`);
-      assert.equal(round.errors, 0, `${name}, ${way}`);
-      assert.ok(round.latency.p50 <= round.latency.p99 && round.latency.p99 <= round.latency.max);
-      if (way !== "direct") assert.ok((round.cpuMicrosPerRequest ?? 0) > 1, `${name}, ${way}`);
-      if (name === "pair-upload") assert.ok(round.mibPerSecond >= (10 * round.requests) / 60);
-      if (name === "pair-fair" && way !== "node:http2") assert.ok(round.backgroundBytes > 0, way);
+    const others = ["hop-http1", "pair-tcp"].includes(name) ? [] : ["node:http2"];
+    assert.deepEqual(ways.map((way) => way.name).sort(), ["direct", ...others, "outrigger"].sort());
+    for (const way of ways) {
+      const at = `${name}, ${way.name}`;
+      assert.deepEqual(Object.keys(way.ratios).length > 0, others.includes(way.name), at);
+      const [round] = way.rounds;
+      const { figures } = round ?? assert.fail(at);
+      assert.ok((figures.requestsPerSecond ?? 0) > 0, `${at}: no request was answered`);
+      assert.equal(figures.errors, 0, at);
+      assert.ok((figures.p50Micros ?? NaN) <= (figures.maxMicros ?? NaN), at);
+      assert.equal(figures.cpuMicros === undefined, way.name === "direct", at);
+      if (way.name !== "direct") {
+        assert.ok((figures.cpuMicros ?? 0) > 1 && (figures.peakMiB ?? 0) >= 1, at);
+        assert.ok(round !== undefined && round.memory.length > 0, at);
+      }
     }
   }
+  assert.match(await readFile(file.replace(".json", ".html"), "utf8"), /<h1>Outrigger bench<\/h1>/);
+});
+
+test("measures what idle connections and starting cost, and what growth costs ourselves", async (t) => {
+  const file = join(await scratch(t), "figures.json");
+  const { code, err } = await bench(
+    ...["--scenario", "idle-1000,start,routes-1000,endpoints-1000", "--against", "none", "--json", file],
+    ...["--rounds", "1", "--seconds", "0.2", "--warm-up", "0.2"],
+  );
+  assert.equal(code, 0, err);
+  const { scenarios } = JSON.parse(await readFile(file, "utf8")) as RunReport;
+  const medianOf = (scenario: string, way: string, figure: FigureName): number =>
+    scenarios.find(({ name }) => name === scenario)?.ways.find(({ name }) => name === way)?.figures[figure]
+      ?.median ?? NaN;
+  assert.ok(medianOf("idle-1000", "outrigger", "bytesPerConnection") > 100);
+  assert.ok(medianOf("start", "outrigger", "readyMs") > 10);
+  for (const [scenario, variant] of [
+    ["routes-1000", "1,000 routes"],
+    ["endpoints-1000", "1,000 endpoints"],
+  ] as const) {
+    assert.equal(medianOf(scenario, variant, "errors"), 0);
+    assert.ok(medianOf(scenario, variant, "cpuMicros") > 1);
+  }
+});
+
+test("says whether memory grows in a soak", async (t) => {
+  const file = join(await scratch(t), "figures.json");
+  const { code, err } = await bench(
+    ...["--scenario", "soak", "--minutes", "0.05", "--warm-up", "0.2", "--json", file],
+  );
+  assert.equal(code, 0, err);
+  const [soak] = (JSON.parse(await readFile(file, "utf8")) as RunReport).scenarios;
+  assert.ok(Number.isFinite(soak?.ways[0]?.figures.driftMiBPerHour?.median));
+});
+
+test("drift is the slope of the second half", () => {
+  const samples = Array.from({ length: 100 }, (_, i): [number, number] => [
+    i,
+    i < 50 ? 100 + i : 150 + (i - 50) / 10,
+  ]);
+  assert.ok(Math.abs(driftPerHour(samples) - 360) < 1e-6);
+  assert.equal(driftPerHour([]), 0);
 });

@@ -5,6 +5,8 @@ export interface Workload {
   /** Ports of the application by name. */
   readonly ports: Readonly<Record<string, number>>;
   readonly proxyPort: number;
+  /** Its bytes are not to be interpreted: peers may not even wait for the first of them. */
+  readonly opaque?: boolean;
 }
 
 export const NAMESPACE = "shop";
@@ -16,12 +18,13 @@ export function identityOf(name: string): string {
 /** Manifests of a Service and an ExternalWorkload for each workload: Service `NAME` has every port under its own number. */
 export function meshManifest(workloads: readonly Workload[]): string {
   return workloads
-    .map(({ name, ports, proxyPort }) => {
+    .map(({ name, ports, proxyPort, opaque }) => {
       const entries = Object.entries(ports);
+      const annotations = opaque === true ? opaquePorts(Object.values(ports)) : "";
       return `
 apiVersion: v1
 kind: Service
-metadata: { name: ${name}, namespace: ${NAMESPACE} }
+metadata: { name: ${name}, namespace: ${NAMESPACE}${annotations} }
 spec:
   selector: { app: ${name} }
   ports:
@@ -29,7 +32,7 @@ ${entries.map(([port, number]) => `    - { name: ${port}, port: ${number}, targe
 ---
 apiVersion: workload.linkerd.io/v1beta1
 kind: ExternalWorkload
-metadata: { name: ${name}, namespace: ${NAMESPACE}, labels: { app: ${name} } }
+metadata: { name: ${name}, namespace: ${NAMESPACE}, labels: { app: ${name} }${annotations} }
 spec:
   meshTLS: { identity: ${identityOf(name)}, serverName: ${identityOf(name)} }
   workloadIPs: [{ ip: 127.0.0.1 }]
@@ -39,6 +42,11 @@ ${entries.map(([port, number]) => `    - { name: ${port}, port: ${number} }`).jo
 `;
     })
     .join("---");
+}
+
+/** An entry of `metadata` that ends the protocol detection of these ports. */
+export function opaquePorts(ports: readonly number[]): string {
+  return `, annotations: { config.linkerd.io/opaque-ports: "${ports.join(",")}" }`;
 }
 
 /** The variables of a workload's proxy, all of it on loopback. `extra` replaces single ones. */

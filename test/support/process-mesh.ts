@@ -25,6 +25,8 @@ export interface ProcessMeshOptions {
   readonly nodeArgs?: readonly string[];
   /** Another `src/main.ts` to run, for comparisons. */
   readonly main?: string;
+  /** A proxy of somebody else that takes the same environment, run in place of ours. */
+  readonly proxyProgram?: string;
   readonly logFilter?: string;
 }
 
@@ -195,14 +197,12 @@ export class ProcessMesh {
     environment: Readonly<Record<string, string>>,
     args: readonly string[],
   ): ChildProcess {
-    const [command = process.execPath, ...rest] = [
-      ...prefix,
-      process.execPath,
-      ...PROXY_RUNTIME_FLAGS,
-      ...(args[0] === "proxy" ? (this.#options.nodeArgs ?? []) : []),
-      this.#options.main ?? MAIN,
-      ...args,
-    ];
+    const { proxyProgram, nodeArgs = [], main = MAIN } = this.#options;
+    const isProxy = args[0] === "proxy";
+    const [command = process.execPath, ...rest] =
+      isProxy && proxyProgram !== undefined
+        ? [...prefix, proxyProgram]
+        : [...prefix, process.execPath, ...PROXY_RUNTIME_FLAGS, ...(isProxy ? nodeArgs : []), main, ...args];
     const child = spawn(command, rest, { env: { PATH: process.env["PATH"], ...environment }, stdio: "pipe" });
     const log = createWriteStream(join(this.dir, `${name}.log`), { flags: "a" });
     child.stdout.pipe(log, { end: false });
