@@ -82,7 +82,8 @@ function machine(): RunReport["machine"] {
     cores: cpus().length,
     model: cpus()[0]?.model ?? "unknown",
     memoryMiB: Math.round(totalmem() / MIB),
-    kernel: release(),
+    // The number alone: what a distribution adds says nothing about speed.
+    kernel: release().split("-")[0] ?? "",
     node: process.version,
     pinned: canPin(),
   };
