@@ -6,8 +6,10 @@ import { WatchCell } from "../watch/watch.ts";
 import { loadOrCreateAuthority } from "./ca/authority-files.ts";
 import { Authority, DEFAULT_ISSUE_POLICY, type IssuePolicy } from "./ca/authority.ts";
 import { Cluster } from "./index/cluster.ts";
+import { findOverlaps } from "./index/egress-networks.ts";
 import { DEFAULT_SETTINGS, serviceAccountIdentity, type ClusterSettings } from "./index/settings.ts";
 import { FolderWatcher } from "./resources/folder-watcher.ts";
+import { formatProblem } from "./resources/problem.ts";
 import type { ResourceSet } from "./resources/resource-set.ts";
 import { addDestinationService } from "./serve/destination-service.ts";
 import { FrontListener } from "./serve/front-listener.ts";
@@ -112,7 +114,11 @@ export class EmbeddedControlPlane {
       if (options.trustAnchorsFile !== undefined) {
         await writeWhole(options.trustAnchorsFile, authority.trustAnchorsPem, 0o644);
       }
-      const cluster = new WatchCell(new Cluster(folder.resources.value, settings));
+      const clusterOf = (resources: ResourceSet): Cluster => {
+        for (const overlap of findOverlaps(resources, settings)) log.warn(formatProblem(overlap));
+        return new Cluster(resources, settings);
+      };
+      const cluster = new WatchCell(clusterOf(folder.resources.value));
       const streams = new OpenStreams(cluster);
       const server = new Server({
         "grpc.max_receive_message_length": REQUEST_MAX_BYTES,
@@ -132,7 +138,7 @@ export class EmbeddedControlPlane {
       const tokenWriter = new TokenWriter(tokens, log);
       folder.resources.subscribe(stop.signal, (resources) => {
         tokenWriter.write(identitiesOf(resources));
-        cluster.publish(new Cluster(resources, settings));
+        cluster.publish(clusterOf(resources));
       });
       for (const { addr } of listeners) log.info("Control plane listening", { addr: formatSocketAddr(addr) });
       const { trustAnchorsPem } = authority;

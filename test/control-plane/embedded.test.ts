@@ -1,104 +1,24 @@
 import assert from "node:assert/strict";
 import { X509Certificate } from "node:crypto";
-import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { connect as connectHttp2 } from "node:http2";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect as connectTls } from "node:tls";
 import { once } from "node:events";
 import { setImmediate } from "node:timers/promises";
-import { test, type TestContext } from "node:test";
+import { test } from "node:test";
 import { credentials, status } from "@grpc/grpc-js";
-import { parseIp } from "../../src/addr/ip.ts";
-import { EmbeddedControlPlane, type EmbeddedOptions } from "../../src/control-plane/embedded.ts";
 import { tcpAddress } from "../../src/control-plane/index/messages.ts";
 import { ManifestError } from "../../src/control-plane/resources/folder-watcher.ts";
 import { generateKeyAndCsr } from "../../src/identity/key.ts";
-import { NO_LOG, type Log } from "../../src/log/log.ts";
 import { Destination } from "../../src/proto/gen/destination_pb.js";
 import { Identity } from "../../src/proto/gen/identity_pb.js";
 import { InboundServerPolicies } from "../../src/proto/gen/inbound_pb.js";
 import { OutboundPolicies } from "../../src/proto/gen/outbound_pb.js";
 import { codeOf, TestClient } from "./grpc-client.ts";
+import { ipOf, start } from "./running.ts";
 import { WEB, WEB_ID, workload, workloadString } from "./support.ts";
-
-function ipOf(text: string) {
-  const ip = parseIp(text);
-  assert.ok(ip.ok);
-  return ip.value;
-}
-
-const LOCAL = { ip: ipOf("127.0.0.1"), port: 0 };
-
-/** A log that keeps its lines, and waits for one. */
-class Lines {
-  readonly all: string[] = [];
-  #wake: () => void = () => {};
-  readonly log: Log;
-
-  constructor() {
-    const keep = (message: string): void => {
-      this.all.push(message);
-      this.#wake();
-    };
-    this.log = {
-      ...NO_LOG,
-      info: keep,
-      warn: keep,
-      error: keep,
-      target: () => this.log,
-      span: () => this.log,
-    };
-  }
-
-  async including(part: string): Promise<string> {
-    for (;;) {
-      const line = this.all.find((l) => l.includes(part));
-      if (line !== undefined) return line;
-      const woken = Promise.withResolvers<void>();
-      this.#wake = woken.resolve;
-      await woken.promise;
-    }
-  }
-}
-
-interface Mesh {
-  readonly plane: EmbeddedControlPlane;
-  readonly client: TestClient;
-  readonly lines: Lines;
-  readonly dir: string;
-  /** Replaces a manifest as careful editors do: beside it, then renamed. */
-  readonly put: (file: string, text: string) => Promise<void>;
-}
-
-async function start(
-  t: TestContext,
-  manifest: string,
-  options: Partial<EmbeddedOptions> = {},
-): Promise<Mesh> {
-  const root = await mkdtemp(join(tmpdir(), "outrigger-"));
-  t.after(() => rm(root, { recursive: true }));
-  const dir = join(root, "resources");
-  await mkdir(dir);
-  await writeFile(join(dir, "mesh.yaml"), manifest);
-  const lines = new Lines();
-  const plane = await EmbeddedControlPlane.start({
-    resourcesDir: dir,
-    listen: [LOCAL],
-    log: lines.log,
-    ...options,
-  });
-  const client = new TestClient(plane.address);
-  t.after(async () => {
-    client.close();
-    await plane.close();
-  });
-  const put = async (file: string, text: string): Promise<void> => {
-    await writeFile(join(root, "new"), text);
-    await rename(join(root, "new"), join(dir, file));
-  };
-  return { plane, client, lines, dir, put };
-}
 
 const WEB_PATH = { path: "web.shop.svc.cluster.local:80" };
 

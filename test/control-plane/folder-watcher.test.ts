@@ -79,9 +79,43 @@ spec:
     state.warnings.map((w) => `${w.line} ${w.field}: ${w.text}`),
     [
       "2 spec.parentRefs[0]: Service default/gone does not exist: the route has no effect",
-      "2 spec.rules[0].backendRefs[0]: Service default/lost does not exist: its share of requests fails",
+      "2 spec.rules[0].backendRefs[0]: Service default/lost does not exist: its share of the traffic fails",
       "7 spec.targetRef: Server default/s does not exist: the policy has no effect",
       "7 spec.requiredAuthenticationRefs: NetworkAuthentication default/n does not exist: the policy lets nobody in",
+    ],
+  );
+});
+
+test("warns of routes that a parent does not take, and of profiles of no service", async (t) => {
+  const route = (kind: string, name: string, parents: string): string =>
+    `apiVersion: gateway.networking.k8s.io/v1\nkind: ${kind}\nmetadata: {name: ${name}}\nspec: {parentRefs: [${parents}]${kind === "TCPRoute" ? ", rules: [{backendRefs: [{name: lost, port: 1}]}]" : ""}}\n`;
+  const web = `{group: "", kind: Service, name: web}`;
+  const dir = await folder(t, {
+    "a.yaml": [
+      "apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {ports: [{port: 80}]}\n",
+      "apiVersion: v1\nkind: Service\nmetadata: {name: bare}\nspec: {clusterIP: None, ports: [{port: 80}]}\n",
+      route("GRPCRoute", "g", web),
+      route("HTTPRoute", "h", `${web}, {group: "", kind: Service, name: bare}`),
+      route(
+        "TCPRoute",
+        "t",
+        `{group: policy.linkerd.io, kind: EgressNetwork, name: gone, namespace: ops, port: 1}`,
+      ),
+      "apiVersion: linkerd.io/v1alpha2\nkind: ServiceProfile\nmetadata: {name: web}\nspec: {}\n",
+      "apiVersion: linkerd.io/v1alpha2\nkind: ServiceProfile\nmetadata: {name: gone.ops.svc.cluster.local}\nspec: {}\n",
+    ].join("---\n"),
+  });
+  const state = readResources(await readFolder(dir), dir);
+  assert.ok(state.ok);
+  assert.deepEqual(
+    state.warnings.map((w) => `${w.field}: ${w.text}`),
+    [
+      "spec.parentRefs[0]: Service default/web has a GRPCRoute at the same port: the route has no effect there",
+      "spec.parentRefs[1]: Service default/bare is headless or external: the route has no effect there",
+      "spec.parentRefs[0]: EgressNetwork ops/gone does not exist: the route has no effect",
+      "spec.rules[0].backendRefs[0]: Service ops/lost does not exist: its share of the traffic fails",
+      'metadata.name: found "web", expected a service\'s name such as web.shop.svc.cluster.local: the profile has no effect',
+      "metadata.name: Service ops/gone does not exist: the profile has no effect",
     ],
   );
 });

@@ -1,44 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { create, toJson, type JsonValue } from "@bufbuild/protobuf";
-import { parseIp } from "../../src/addr/ip.ts";
 import { findEndpoints } from "../../src/control-plane/index/destination.ts";
 import { findInboundPolicy } from "../../src/control-plane/index/inbound-policy.ts";
-import { tcpAddress } from "../../src/control-plane/index/messages.ts";
-import { findOutboundPolicy } from "../../src/control-plane/index/outbound-policy.ts";
 import { findProfile } from "../../src/control-plane/index/profile.ts";
 import type { Cluster } from "../../src/control-plane/index/cluster.ts";
-import type { Lookup } from "../../src/control-plane/index/lookup.ts";
 import { DestinationProfileSchema, WeightedAddrSchema } from "../../src/proto/gen/destination_pb.js";
 import { PortSpecSchema, ServerSchema, type Server } from "../../src/proto/gen/inbound_pb.js";
-import {
-  OutboundPolicySchema,
-  TrafficSpecSchema,
-  type OutboundPolicy,
-} from "../../src/proto/gen/outbound_pb.js";
+import { backend, first, outboundJson, outboundTo, serviceMeta } from "./outbound.ts";
 import { clusterOf, statusOf, valueOf, WEB, WEB_ID, workload, workloadString } from "./support.ts";
-
-const CALLER = workloadString("shop", "client");
-
-function outboundTo(cluster: Cluster, target: string, caller = CALLER): Lookup<OutboundPolicy> {
-  const [host = "", port = ""] = target.split(":");
-  const ip = parseIp(host);
-  return findOutboundPolicy(
-    cluster,
-    create(TrafficSpecSchema, {
-      sourceWorkload: caller,
-      target: ip.ok
-        ? { case: "addr", value: tcpAddress(ip.value, Number(port)) }
-        : { case: "authority", value: target },
-    }),
-  );
-}
-
-function outboundJson(cluster: Cluster, target: string, caller = CALLER): JsonValue {
-  return toJson(OutboundPolicySchema, valueOf(outboundTo(cluster, target, caller)), {
-    useProtoFieldName: true,
-  });
-}
 
 function inbound(cluster: Cluster, name: string, port: number): Server {
   return valueOf(
@@ -53,21 +23,6 @@ function inboundJson(cluster: Cluster, name: string, port: number): JsonValue {
 function endpointKeys(cluster: Cluster, path: string, token = ""): readonly string[] {
   return [...valueOf(findEndpoints(cluster, path, token)).endpoints.keys()].toSorted();
 }
-
-const serviceMeta = (name: string, port: number): JsonValue => ({
-  resource: { group: "core", kind: "Service", name, namespace: "shop", port },
-});
-
-const backend = (name: string, port: number): JsonValue => ({
-  metadata: serviceMeta(name, port),
-  balancer: {
-    discovery: { dst: { path: `${name}.shop.svc.cluster.local:${port}` } },
-    peak_ewma: { default_rtt: "0.030s", decay: "10s" },
-  },
-  queue: { capacity: 100, failfast_timeout: "3s" },
-});
-
-const first = (value: JsonValue): JsonValue => ({ first_available: { backends: [{ backend: value }] } });
 
 const EVERYWHERE: JsonValue = [{ net: { ip: { ipv4: 0 } } }, { net: { ip: { ipv6: {} } } }];
 

@@ -52,6 +52,42 @@ const GOOD: readonly (readonly [what: string, text: string, kind: string])[] = [
     "GRPCRoute",
   ],
   [
+    "a TLSRoute",
+    document(
+      `${GATEWAY}/v1alpha2`,
+      "TLSRoute",
+      `spec: {parentRefs: [{group: ${POLICY}, kind: EgressNetwork, name: e, port: 443}], hostnames: [example.org], rules: [{backendRefs: [{group: ${POLICY}, kind: EgressNetwork, name: e}]}]}`,
+    ),
+    "TLSRoute",
+  ],
+  [
+    "a TCPRoute",
+    document(
+      `${GATEWAY}/v1alpha2`,
+      "TCPRoute",
+      "spec: {rules: [{backendRefs: [{name: a, port: 1, weight: 0}]}]}",
+    ),
+    "TCPRoute",
+  ],
+  [
+    "an EgressNetwork",
+    document(
+      `${POLICY}/v1alpha1`,
+      "EgressNetwork",
+      "spec: {trafficPolicy: Deny, networks: [{cidr: 203.0.113.0/24, except: [203.0.113.7]}]}",
+    ),
+    "EgressNetwork",
+  ],
+  [
+    "a ServiceProfile",
+    document(
+      "linkerd.io/v1alpha2",
+      "ServiceProfile",
+      "spec: {routes: [{name: a, condition: {any: [{method: GET}, {not: {pathRegex: /a}}]}, isRetryable: true, timeout: 1.5s}], opaquePorts: ['80'], dstOverrides: [{authority: web, weight: 0.25}]}",
+    ),
+    "ServiceProfile",
+  ],
+  [
     "a Server",
     document(`${POLICY}/v1beta3`, "Server", "spec: {podSelector: {}, port: http, proxyProtocol: gRPC}"),
     "Server",
@@ -190,8 +226,88 @@ const MISTAKES: readonly (readonly [text: string, ...problems: string[]])[] = [
     `shop.yaml:9: spec.rules[0].matches[0].method: found "get", expected one of GET, HEAD, POST, PUT, DELETE, CONNECT, OPTIONS, TRACE, PATCH`,
   ],
   [
-    document(`${GATEWAY}/v1`, "HTTPRoute", "spec:\n  rules:\n    - filters: [{type: URLRewrite}]"),
-    `shop.yaml:7: spec.rules[0].filters[0].type: found "URLRewrite", expected one of RequestHeaderModifier, ResponseHeaderModifier, RequestRedirect`,
+    document(`${GATEWAY}/v1`, "HTTPRoute", "spec:\n  rules:\n    - filters: [{type: Rewrite}]"),
+    `shop.yaml:7: spec.rules[0].filters[0].type: found "Rewrite", expected one of RequestHeaderModifier, ResponseHeaderModifier, RequestRedirect, URLRewrite, RequestMirror, CORS, ExternalAuth, ExtensionRef`,
+  ],
+  [
+    document(
+      `${GATEWAY}/v1`,
+      "HTTPRoute",
+      `spec:\n  parentRefs: [{group: ${POLICY}, kind: Server, name: s}]\n  rules:\n    - filters: [{type: URLRewrite}]`,
+    ),
+    "shop.yaml:8: spec.rules[0].filters[0]: found the URLRewrite filter, expected one that the mesh supports, because a Server relies on the route",
+  ],
+  [
+    document(
+      `${GATEWAY}/v1`,
+      "HTTPRoute",
+      "spec:\n  rules:\n    - filters: [{type: RequestRedirect, requestRedirect: {path: {type: ReplaceFullPath, replaceFullPath: new}}}]",
+    ),
+    `shop.yaml:7: spec.rules[0].filters[0].requestRedirect.path.replaceFullPath: found "new", expected a path that begins with "/"`,
+  ],
+  [
+    document(
+      `${GATEWAY}/v1`,
+      "HTTPRoute",
+      "spec:\n  rules:\n    - timeouts: {request: 1s, backendRequest: 2s}",
+    ),
+    `shop.yaml:7: spec.rules[0].timeouts.backendRequest: found "2s", expected at most the time of the request`,
+  ],
+  [
+    document(
+      `${GATEWAY}/v1`,
+      "HTTPRoute",
+      `spec:\n  parentRefs:\n    - {group: ${POLICY}, kind: EgressNetwork, name: internet}`,
+    ),
+    "shop.yaml:7: spec.parentRefs[0].port: found nothing, expected a port: the parent is an EgressNetwork",
+  ],
+  [
+    document(`${GATEWAY}/v1`, "GRPCRoute", "spec:\n  rules:\n    - filters: [{type: RequestHeaderModifier}]"),
+    "shop.yaml:7: spec.rules[0].filters[0]: found no requestHeaderModifier, expected it beside type RequestHeaderModifier",
+  ],
+  [
+    document(
+      `${GATEWAY}/v1alpha2`,
+      "TLSRoute",
+      "spec:\n  hostnames: ['*']\n  rules:\n    - {backendRefs: [{name: a, port: 1}]}\n    - {}",
+    ),
+    `shop.yaml:6: spec.hostnames[0]: found "*", expected a host name such as "example.org" or "*.example.org"`,
+    "shop.yaml:8: spec.rules: found 2 items, expected 1",
+  ],
+  [
+    document(
+      `${GATEWAY}/v1alpha2`,
+      "TCPRoute",
+      "spec:\n  rules:\n    - backendRefs: [{name: a, port: 1, filters: [{}]}]",
+    ),
+    "shop.yaml:7: spec.rules[0].backendRefs[0].filters[0]: found a filter, expected none: TLSRoute and TCPRoute know no filters",
+  ],
+  [
+    document(`${POLICY}/v1alpha1`, "EgressNetwork", "spec:\n  networks: []\n  trafficPolicy: Audit"),
+    `shop.yaml:6: spec.networks: found 0 items, expected at least 1`,
+    `shop.yaml:7: spec.trafficPolicy: found "Audit", expected one of Allow, Deny`,
+  ],
+  [
+    document(
+      "linkerd.io/v1alpha2",
+      "ServiceProfile",
+      "spec:\n  routes:\n    - name: a\n      condition: {}\n      timeout: soon\n    - condition: {pathRegex: '('}\n  retryBudget:\n    {retryRatio: -1, minRetriesPerSecond: 1, ttl: 10s}\n  dstOverrides:\n    - {authority: 10.0.0.1:80, weight: -1}",
+    ),
+    "shop.yaml:8: spec.routes[0].condition: found no condition, expected all, any, method, not or pathRegex",
+    `shop.yaml:9: spec.routes[0].timeout: found "soon", expected a duration such as "10s", "1.5s" or "1m30s"`,
+    'shop.yaml:10: spec.routes[1].condition.pathRegex: found a regular expression that cannot be used ("(" is not a regular expression: missing closing ): `(`), expected RE2 syntax',
+    "shop.yaml:10: spec.routes[1].name: found nothing, expected a value: the field is required",
+    "shop.yaml:12: spec.retryBudget.retryRatio: found number -1, expected a number from 0 to 1000",
+    `shop.yaml:14: spec.dstOverrides[0].authority: found "10.0.0.1:80", expected a name such as web.shop.svc.cluster.local or web.shop.svc.cluster.local:80`,
+    "shop.yaml:14: spec.dstOverrides[0].weight: found number -1, expected a weight such as 1 or 500m, up to 429496",
+  ],
+  [
+    document(
+      "linkerd.io/v1alpha2",
+      "ServiceProfile",
+      "spec:\n  routes:\n    - name: a\n      condition: {method: GET}\n      responseClasses: [{condition: {status: {min: 500, max: 404}}}]",
+    ),
+    "shop.yaml:9: spec.routes[0].responseClasses[0].condition.status.max: found 404, expected at least the min of 500",
   ],
   [
     document(`${GATEWAY}/v1`, "HTTPRoute", "spec:\n  rules:\n    - filters: [{type: RequestRedirect}]"),
@@ -201,9 +317,9 @@ const MISTAKES: readonly (readonly [text: string, ...problems: string[]])[] = [
     document(
       `${GATEWAY}/v1`,
       "HTTPRoute",
-      "spec:\n  rules:\n    - timeouts: {request: 2 seconds}\n      backendRefs: [{name: a, kind: Pod, port: 1}]",
+      "spec:\n  rules:\n    - timeouts: {request: 2 seconds}\n      backendRefs: [{name: a, weight: -1, port: 1}]",
     ),
-    `shop.yaml:8: spec.rules[0].backendRefs[0].kind: found "Pod", expected Service of the core group`,
+    "shop.yaml:8: spec.rules[0].backendRefs[0].weight: found number -1, expected a whole number from 0 to 1000000",
     `shop.yaml:7: spec.rules[0].timeouts.request: found "2 seconds", expected a duration such as "10s", "500ms" or "1m30s"`,
   ],
   [
@@ -348,6 +464,68 @@ test("takes a Service of another API group for an unknown kind", () => {
   );
   assert.equal(manifest.problems.length, 0);
   assert.equal(manifest.warnings.length, 1);
+});
+
+/** What is accepted, as in a cluster, and has no effect or fails a share of the traffic. */
+const WARNINGS: readonly (readonly [text: string, ...warnings: string[]])[] = [
+  [
+    document(
+      `${GATEWAY}/v1`,
+      "HTTPRoute",
+      "spec:\n  parentRefs: [{group: '', kind: Service, name: web}]\n  rules:\n    - filters: [{type: URLRewrite, urlRewrite: {hostname: a}}, {type: RequestMirror}]\n      retry: {attempts: 2}",
+    ),
+    "shop.yaml:8: spec.rules[0].filters[0]: found the URLRewrite filter, which the mesh does not support: the route has no effect",
+    "shop.yaml:8: spec.rules[0].filters[1]: found the RequestMirror filter, which the mesh does not support: the route has no effect",
+    "shop.yaml:9: spec.rules[0].retry: found a value, which the mesh does not support: the field has no effect",
+  ],
+  [
+    document(
+      `${GATEWAY}/v1`,
+      "GRPCRoute",
+      "spec:\n  parentRefs: [{group: '', kind: Service, name: web}]\n  rules:\n    - filters: [{type: ResponseHeaderModifier}]",
+    ),
+    "shop.yaml:8: spec.rules[0].filters[0]: found the ResponseHeaderModifier filter, which the mesh does not support: the route has no effect",
+  ],
+  [
+    document(
+      `${GATEWAY}/v1`,
+      "HTTPRoute",
+      "spec:\n  rules:\n    - backendRefs: [{name: a, kind: Pod, port: 1}, {name: b}, {name: c, port: 0}, {name: d, port: 1, filters: [{type: CORS}]}]\n      timeouts: {backendRequest: 1s}",
+    ),
+    "shop.yaml:7: spec.rules[0].backendRefs[0]: unsupported backend type core Pod: its share of the traffic fails",
+    "shop.yaml:7: spec.rules[0].backendRefs[1]: missing port for backend Service b: its share of the traffic fails",
+    "shop.yaml:7: spec.rules[0].backendRefs[2]: missing port for backend Service c: its share of the traffic fails",
+    "shop.yaml:7: spec.rules[0].backendRefs[3]: unsupported backend filter: CORS filter is not supported: its share of the traffic fails",
+    "shop.yaml:8: spec.rules[0].timeouts.backendRequest: found a timeout of one backend, which the mesh does not support: it has no effect",
+  ],
+  [
+    document(
+      "linkerd.io/v1alpha2",
+      "ServiceProfile",
+      "spec:\n  routes: [{name: a, condition: {method: GET}, responseClasses: [{condition: {status: {min: 500}}}]}]\n  retryBudget:\n    {retryRatio: 0.2, minRetriesPerSecond: 10, ttl: 2m}",
+    ),
+    "shop.yaml:6: spec.routes[0].responseClasses[0].condition.status: found one bound, expected min and max: proxies pass this condition over",
+    "shop.yaml:8: spec.retryBudget.ttl: found 120000ms, expected 1s to 60s: proxies do not retry with this",
+  ],
+];
+
+for (const [text, ...warnings] of WARNINGS) {
+  test(`warns: ${warnings.map((w) => w.slice(0, 90)).join("; and ")}`, () => {
+    const manifest = parseManifest("shop.yaml", text);
+    assert.deepEqual(manifest.problems, []);
+    assert.deepEqual(manifest.warnings.map(formatProblem).toSorted(), warnings.toSorted());
+  });
+}
+
+test("ends on a condition that contains itself", () => {
+  const text = document(
+    "linkerd.io/v1alpha2",
+    "ServiceProfile",
+    "spec:\n  routes:\n    - name: a\n      condition: &c {all: [*c, *c]}",
+  );
+  const problems = problemsOf(text);
+  assert.equal(problems.length, 1);
+  assert.match(problems[0] ?? "", /found more than 256 conditions, expected fewer$/);
 });
 
 test("warns of a parent that is a gateway", () => {

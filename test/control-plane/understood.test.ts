@@ -6,11 +6,13 @@ import { endpointFromProto } from "../../src/control/convert/endpoint.ts";
 import { serverPolicyFromProto } from "../../src/control/convert/server-policy.ts";
 import { findEndpoints } from "../../src/control-plane/index/destination.ts";
 import { findInboundPolicy } from "../../src/control-plane/index/inbound-policy.ts";
+import { tcpAddress } from "../../src/control-plane/index/messages.ts";
 import { findOutboundPolicy } from "../../src/control-plane/index/outbound-policy.ts";
 import { PortSpecSchema } from "../../src/proto/gen/inbound_pb.js";
 import { TrafficSpecSchema } from "../../src/proto/gen/outbound_pb.js";
 import { INBOUND_POLICIES } from "../../src/control-plane/resources/inbound-policy-mode.ts";
 import { SERVER_PROTOCOLS } from "../../src/control-plane/resources/server.ts";
+import { ipOf } from "./running.ts";
 import { clusterOf, valueOf, WEB, workloadString } from "./support.ts";
 
 /** What the control plane says must be what the proxy's side of the API understands: nothing invalid, nothing left out. */
@@ -88,6 +90,40 @@ for (const authority of [
           sourceWorkload: workloadString("shop", "x"),
           target: { case: "authority", value: authority },
         }),
+      ),
+    );
+    const converted = clientPolicyFromProto(policy, DETECT_TIMEOUT_MS);
+    assert.equal(converted.ok ? "" : converted.problem, "");
+  });
+}
+
+const EGRESS = `
+---
+apiVersion: policy.linkerd.io/v1alpha1
+kind: EgressNetwork
+metadata: {name: internet, namespace: shop, annotations: {retry.linkerd.io/limit: "2", balancer.linkerd.io/failure-accrual: unified}}
+spec: {trafficPolicy: Deny}
+${["HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute"]
+  .map(
+    (kind, index) => `---
+apiVersion: gateway.networking.k8s.io/v1
+kind: ${kind}
+metadata: {name: ${kind.toLowerCase()}, namespace: shop}
+spec:
+  parentRefs:
+  - {group: policy.linkerd.io, kind: EgressNetwork, name: internet, port: ${1001 + index}}
+  rules: [{backendRefs: [{group: policy.linkerd.io, kind: EgressNetwork, name: internet}, {name: gone, port: 1}, {name: web, port: 80}, {kind: Pod, name: p}]}]
+`,
+  )
+  .join("")}`;
+
+for (const port of [1000, 1001, 1002, 1003, 1004]) {
+  test(`a proxy understands the outbound policy of port ${port} of an EgressNetwork`, () => {
+    const target = { case: "addr" as const, value: tcpAddress(ipOf("203.0.113.80"), port) };
+    const policy = valueOf(
+      findOutboundPolicy(
+        clusterOf(WEB + EGRESS),
+        create(TrafficSpecSchema, { sourceWorkload: workloadString("shop", "x"), target }),
       ),
     );
     const converted = clientPolicyFromProto(policy, DETECT_TIMEOUT_MS);

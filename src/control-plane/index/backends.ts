@@ -3,7 +3,7 @@ import type { SocketAddr } from "../../addr/socket-addr.ts";
 import type { Backend_BalanceP2cSchema, BackendSchema, QueueSchema } from "../../proto/gen/outbound_pb.js";
 import type { LoadPenalty } from "../resources/balancer-annotations.ts";
 import type { Cluster } from "./cluster.ts";
-import { defaultMeta, duration, serviceMeta, tcpAddress } from "./messages.ts";
+import { defaultMeta, duration, egressMeta, serviceMeta, tcpAddress, type MetadataInit } from "./messages.ts";
 import { serviceDomain } from "./settings.ts";
 
 export type BackendInit = MessageInitShape<typeof BackendSchema>;
@@ -39,16 +39,35 @@ export function serviceBackend(
   };
 }
 
-/** A Service that does not exist: whatever is sent there fails. */
-export function missingBackend(namespace: string, name: string, port: number): BackendInit {
-  return { metadata: serviceMeta(namespace, name, port), queue: QUEUE };
+/** Nothing that could be sent to: whatever comes here fails. */
+export function failingBackend(metadata: MetadataInit): BackendInit {
+  return { metadata, queue: QUEUE };
 }
 
 /** One address as it is, without a mesh. */
 export function forwardBackend(meta: string, addr: SocketAddr): BackendInit {
+  return forward(defaultMeta(meta), addr, 1);
+}
+
+/**
+ * Where the client meant to connect, through an EgressNetwork.
+ *
+ * @param port that the backend is known by, whatever the address's is.
+ */
+export function egressBackend(
+  namespace: string,
+  name: string,
+  port: number,
+  addr: SocketAddr,
+  weight: number,
+): BackendInit {
+  return forward(egressMeta(namespace, name, port), addr, weight);
+}
+
+function forward(metadata: MetadataInit, addr: SocketAddr, weight: number): BackendInit {
   return {
-    metadata: defaultMeta(meta),
-    kind: { case: "forward", value: { addr: tcpAddress(addr.ip, addr.port), weight: 1 } },
+    metadata,
+    kind: { case: "forward", value: { addr: tcpAddress(addr.ip, addr.port), weight } },
     queue: QUEUE,
   };
 }

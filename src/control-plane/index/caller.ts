@@ -24,10 +24,18 @@ export function parseWorkload(text: string): Parsed<Caller> {
 /** What a destination lookup says about its caller. Unreadable text counts as empty, as the controller has it. */
 export interface ContextToken {
   readonly nodeName: string;
+  /** Whose ServiceProfiles count first. */
+  readonly namespace: string;
 }
 
+/** Reads `{"ns":"shop","nodeName":"n1"}`, or `ns:shop` of older proxies. Source: linkerd2, controller/api/destination/server.go. */
 export function parseContextToken(text: string): ContextToken {
-  return { nodeName: parseObject(text)?.get("nodeName") ?? "" };
+  const fields = parseObject(text);
+  if (fields !== undefined) {
+    return { nodeName: fields.get("nodeName") ?? "", namespace: fields.get("ns") ?? "" };
+  }
+  const [key, namespace = "", more] = text.split(":");
+  return { nodeName: "", namespace: key === "ns" && more === undefined ? namespace : "" };
 }
 
 /** The text fields of a JSON object. */

@@ -1,17 +1,19 @@
 import { portRangesContain } from "../../addr/port-ranges.ts";
 import type { EndpointSlice } from "../resources/endpoint-slice.ts";
 import type { ExternalWorkload, InboundAnnotations } from "../resources/external-workload.ts";
-import type { GrpcRoute } from "../resources/grpc-route.ts";
-import type { HttpRoute } from "../resources/http-route.ts";
+import type { EgressNetwork } from "../resources/egress-network.ts";
 import { hasLabels, selects } from "../resources/label-selector.ts";
 import type { MeshTlsAuthentication } from "../resources/mesh-tls-authentication.ts";
 import type { NetworkAuthentication } from "../resources/network-authentication.ts";
 import type { AuthorizationPolicy } from "../resources/authorization-policy.ts";
 import type { RateLimitPolicy } from "../resources/rate-limit-policy.ts";
-import { byAge, type ResourceSet } from "../resources/resource-set.ts";
+import type { ResourceSet } from "../resources/resource-set.ts";
 import type { ServerAuthorization } from "../resources/server-authorization.ts";
 import type { Server } from "../resources/server.ts";
+import type { ServiceProfile } from "../resources/service-profile.ts";
 import type { Service } from "../resources/service.ts";
+import { overlapsCluster } from "./egress-networks.ts";
+import { RouteIndex, type RouteTarget } from "./route-index.ts";
 import type { ClusterSettings } from "./settings.ts";
 
 /**
@@ -27,8 +29,12 @@ export class Cluster {
   readonly #workloadsByIp: ReadonlyMap<string, readonly ExternalWorkload[]>;
   readonly #slices: ReadonlyMap<string, readonly EndpointSlice[]>;
   readonly #servers: ReadonlyMap<string, readonly Server[]>;
-  readonly #httpRoutes: ReadonlyMap<string, readonly HttpRoute[]>;
-  readonly #grpcRoutes: ReadonlyMap<string, readonly GrpcRoute[]>;
+  readonly #egressNetworks: ReadonlyMap<string, EgressNetwork>;
+  readonly #profiles: ReadonlyMap<string, ServiceProfile>;
+  /** Routes by what they are attached to. */
+  readonly routes: RouteIndex;
+  /** All EgressNetworks. */
+  readonly egressNetworks: readonly EgressNetwork[];
   readonly #policies: ReadonlyMap<string, readonly AuthorizationPolicy[]>;
   readonly #serverAuthorizations: ReadonlyMap<string, readonly ServerAuthorization[]>;
   readonly #meshTls: ReadonlyMap<string, MeshTlsAuthentication>;
@@ -49,8 +55,10 @@ export class Cluster {
       slice.service === undefined || slice.names ? [] : [nameKey(slice.meta.namespace, slice.service)],
     );
     this.#servers = grouped(resources.ofKind("Server"), (server) => [server.meta.namespace]);
-    this.#httpRoutes = grouped(resources.ofKind("HTTPRoute"), parentKeys);
-    this.#grpcRoutes = grouped(resources.ofKind("GRPCRoute"), parentKeys);
+    this.egressNetworks = resources.ofKind("EgressNetwork");
+    this.#egressNetworks = byName(this.egressNetworks);
+    this.#profiles = byName(resources.ofKind("ServiceProfile"));
+    this.routes = new RouteIndex(resources, (target) => this.#takesRoutes(target));
     this.#policies = grouped(resources.ofKind("AuthorizationPolicy"), (policy) => [policy.meta.namespace]);
     this.#serverAuthorizations = grouped(resources.ofKind("ServerAuthorization"), (a) => [a.meta.namespace]);
     this.#meshTls = byName(resources.ofKind("MeshTLSAuthentication"));
@@ -103,22 +111,23 @@ export class Cluster {
     );
   }
 
-  httpRoutesOf(
-    kind: "Service" | "Server",
-    namespace: string,
-    name: string,
-    port: number,
-  ): readonly HttpRoute[] {
-    return attached(this.#httpRoutes, kind, namespace, name, port);
+  egressNetwork(namespace: string, name: string): EgressNetwork | undefined {
+    return this.#egressNetworks.get(nameKey(namespace, name));
   }
 
-  grpcRoutesOf(
-    kind: "Service" | "Server",
-    namespace: string,
-    name: string,
-    port: number,
-  ): readonly GrpcRoute[] {
-    return attached(this.#grpcRoutes, kind, namespace, name, port);
+  /** The profile of a service's DNS name in one namespace: the service's own, or that of a client. */
+  serviceProfile(namespace: string, serviceName: string): ServiceProfile | undefined {
+    return this.#profiles.get(nameKey(namespace, serviceName));
+  }
+
+  /** Headless services and networks that reach into the cluster take none. Source: linkerd2, policy-controller/k8s/status/src/index.rs. */
+  #takesRoutes({ kind, namespace, name }: RouteTarget): boolean {
+    if (kind === "EgressNetwork") {
+      const network = this.egressNetwork(namespace, name);
+      return network !== undefined && !overlapsCluster(network, this.settings);
+    }
+    const service = this.service(namespace, name);
+    return service !== undefined && !service.headless && !service.external;
   }
 
   policiesIn(namespace: string): readonly AuthorizationPolicy[] {
@@ -187,33 +196,4 @@ function grouped<R>(
     }
   }
   return groups;
-}
-
-/** Where a route is attached. A Server takes routes of its own namespace only. */
-function parentKeys(route: HttpRoute | GrpcRoute): readonly string[] {
-  const own = route.meta.namespace;
-  return route.parents
-    .filter((parent) => parent.kind === "Service" || (parent.namespace ?? own) === own)
-    .map((parent) => `${parent.kind} ${nameKey(parent.namespace ?? own, parent.name)}`);
-}
-
-function attached<R extends HttpRoute | GrpcRoute>(
-  routes: ReadonlyMap<string, readonly R[]>,
-  kind: "Service" | "Server",
-  namespace: string,
-  name: string,
-  port: number,
-): readonly R[] {
-  const all = routes.get(`${kind} ${nameKey(namespace, name)}`) ?? [];
-  return all
-    .filter((route) =>
-      route.parents.some(
-        (parent) =>
-          parent.kind === kind &&
-          parent.name === name &&
-          (parent.namespace ?? route.meta.namespace) === namespace &&
-          (parent.port === undefined || parent.port === port),
-      ),
-    )
-    .sort(byAge);
 }

@@ -89,8 +89,8 @@ function declaredServer(cluster: Cluster, server: Server, port: number): ServerM
 function protocol(cluster: Cluster, server: Server, port: number): ProtocolInit {
   const { namespace, name } = server.meta;
   const http = (): HttpRouteInit[] => {
-    const routes = cluster
-      .httpRoutesOf("Server", namespace, name, port)
+    const routes = cluster.routes
+      .http({ kind: "Server", namespace, name }, port)
       .map((route) => httpRoute(cluster, route));
     return routes.length === 0 ? [DEFAULT_HTTP_ROUTE] : routes;
   };
@@ -109,8 +109,8 @@ function protocol(cluster: Cluster, server: Server, port: number): ProtocolInit 
     case "HTTP/2":
       return { case: "http2", value: { routes: http(), ...localRateLimit } };
     case "gRPC": {
-      const routes = cluster
-        .grpcRoutesOf("Server", namespace, name, port)
+      const routes = cluster.routes
+        .grpc({ kind: "Server", namespace, name }, port)
         .map((route) => grpcRoute(cluster, route));
       return { case: "grpc", value: { routes: routes.length === 0 ? [DEFAULT_GRPC_ROUTE] : routes } };
     }

@@ -55,7 +55,7 @@ export function ipNetwork(cidr: Cidr): MessageInitShape<typeof IPNetworkSchema> 
   return { ip: ipAddress(cidr.ip), prefixLen: cidr.prefix };
 }
 
-type MetadataInit = MessageInitShape<typeof MetadataSchema>;
+export type MetadataInit = MessageInitShape<typeof MetadataSchema>;
 
 export function defaultMeta(name: string): MetadataInit {
   return { kind: { case: "default", value: name } };
@@ -73,4 +73,8 @@ export function resourceMeta(resource: {
 
 export function serviceMeta(namespace: string, name: string, port: number): MetadataInit {
   return resourceMeta({ group: "core", kind: "Service", name, namespace, port });
+}
+
+export function egressMeta(namespace: string, name: string, port: number): MetadataInit {
+  return resourceMeta({ group: "policy.linkerd.io", kind: "EgressNetwork", name, namespace, port });
 }

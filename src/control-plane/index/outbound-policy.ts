@@ -1,31 +1,21 @@
-import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { create } from "@bufbuild/protobuf";
 import { cidrContains } from "../../addr/cidr.ts";
+import { portRangesContain } from "../../addr/port-ranges.ts";
 import type { SocketAddr } from "../../addr/socket-addr.ts";
-import {
-  OutboundPolicySchema,
-  type FailureAccrualSchema,
-  type OpaqueRouteSchema,
-  type OutboundPolicy,
-  type ProxyProtocolSchema,
-  type TrafficSpec,
-} from "../../proto/gen/outbound_pb.js";
-import type { FailureAccrual } from "../resources/balancer-annotations.ts";
+import { OutboundPolicySchema, type OutboundPolicy, type TrafficSpec } from "../../proto/gen/outbound_pb.js";
+import type { EgressNetwork } from "../resources/egress-network.ts";
 import type { RouteAnnotations } from "../resources/route-annotations.ts";
 import type { Service } from "../resources/service.ts";
-import { forwardBackend, serviceBackend, type BackendInit } from "./backends.ts";
+import { egressBackend, serviceBackend } from "./backends.ts";
 import { parseWorkload } from "./caller.ts";
 import type { Cluster } from "./cluster.ts";
+import { egressNetworkFor } from "./egress-networks.ts";
+import { egressFallbackPolicy, undefinedPortPolicy } from "./fallback-policies.ts";
 import { answer, noAnswer, type Lookup } from "./lookup.ts";
-import { defaultMeta, duration, ipOfMessage, serviceMeta } from "./messages.ts";
-import { defaultHttpRoute, grpcRoute, httpRoute, type RouteParent } from "./outbound-routes.ts";
+import { egressMeta, ipOfMessage, serviceMeta } from "./messages.ts";
+import { policyProtocol, type AppProtocol } from "./policy-protocol.ts";
 import { isOpaqueService } from "./profile.ts";
 import { parseTarget, serviceOfAuthority } from "./service-name.ts";
-
-type ProtocolInit = NonNullable<MessageInitShape<typeof ProxyProtocolSchema>["kind"]>;
-type OpaqueRouteInit = MessageInitShape<typeof OpaqueRouteSchema>;
-
-/** Proxies read it and then detect with a time of their own. Source: linkerd2, policy-controller/grpc/src/outbound/http.rs. */
-const DETECT_TIMEOUT = duration(10_000);
 
 /** Answers `OutboundPolicies.Get` and `.Watch`. Source: linkerd2, policy-controller/grpc/src/outbound.rs. */
 export function findOutboundPolicy(cluster: Cluster, spec: TrafficSpec): Lookup<OutboundPolicy> {
@@ -62,11 +52,14 @@ function policyOfAddress(cluster: Cluster, addr: SocketAddr, caller: string): Lo
     if (!defined) return answer(undefinedPortPolicy(namespace, name, addr.port));
     return answer(servicePolicy(cluster, namespace, name, addr.port, caller));
   }
-  const { clusterNetworks } = cluster.settings;
-  const inside = clusterNetworks.some((network) => cidrContains(network, addr.ip));
-  // A workload may live outside the cluster networks. The fallback would send it clear text; without a policy the proxy
-  // takes the endpoint of the profile, which knows the workload's identity.
-  if (inside || cluster.workloadsAt(addr.ip.text, addr.port).length > 0) {
+  const { settings, egressNetworks } = cluster;
+  // A workload may live outside the cluster networks and belongs to the cluster all the same, unless a network names
+  // its address. The fallback would send it clear text; without a policy the proxy takes the endpoint of the profile,
+  // which knows the workload's identity.
+  const isWorkload = cluster.workloadsAt(addr.ip.text, addr.port).length > 0;
+  const network = egressNetworkFor(egressNetworks, settings, addr.ip, caller, isWorkload);
+  if (network !== undefined) return answer(egressPolicy(cluster, network, addr, caller));
+  if (isWorkload || settings.clusterNetworks.some((block) => cidrContains(block, addr.ip))) {
     return noAnswer("not_found", `${addr.ip.text} belongs to no service`);
   }
   return answer(egressFallbackPolicy(addr));
@@ -87,143 +80,66 @@ function servicePolicy(
   caller: string,
 ): OutboundPolicy {
   const service = cluster.service(namespace, name);
-  const parent: RouteParent = {
-    backend: serviceBackend(cluster, namespace, name, port, service?.loadPenalty),
-    defaults: service?.routeDefaults ?? NO_ANNOTATIONS,
-    loadPenalty: service?.loadPenalty,
-  };
-  // Routes of the service's own namespace speak to everyone, others only to callers of theirs.
-  const forCaller = (route: { meta: { namespace: string } }): boolean =>
-    route.meta.namespace === namespace || route.meta.namespace === caller;
-  const grpc = cluster
-    .grpcRoutesOf("Service", namespace, name, port)
-    .filter(forCaller)
-    .map((route) => grpcRoute(cluster, route, parent));
-  const http = cluster
-    .httpRoutesOf("Service", namespace, name, port)
-    .filter(forCaller)
-    .map((route) => httpRoute(cluster, route, parent));
-  const httpRoutes = http.length === 0 ? [defaultHttpRoute(parent)] : http;
-  const accrual = service?.failureAccrual;
-  const failureAccrual = accrual === undefined ? {} : { failureAccrual: failureAccrualMessage(accrual) };
-  const opaque = { routes: [opaqueRoute("opaq", parent.backend)] };
-  const protocols = {
-    opaque: { case: "opaque", value: opaque },
-    http1: { case: "http1", value: { routes: httpRoutes, ...failureAccrual } },
-    http2: { case: "http2", value: { routes: httpRoutes, ...failureAccrual } },
-    grpc: { case: "grpc", value: { routes: grpc, ...failureAccrual } },
-    detect: {
-      case: "detect",
-      value: {
-        timeout: DETECT_TIMEOUT,
-        opaque,
-        http1: { routes: httpRoutes, ...failureAccrual },
-        http2: { routes: httpRoutes, ...failureAccrual },
-      },
+  const appProtocol = service && serviceProtocol(cluster, service, port);
+  const loadPenalty = service?.loadPenalty;
+  // Opaque traffic has no responses that could count as failures.
+  const ownPenalty = appProtocol === "opaque" ? undefined : loadPenalty;
+  const protocol = policyProtocol(cluster, {
+    parent: {
+      kind: "Service",
+      namespace,
+      name,
+      backend: serviceBackend(cluster, namespace, name, port, ownPenalty),
+      defaults: service?.routeDefaults ?? NO_ANNOTATIONS,
+      loadPenalty,
     },
-  } as const satisfies Record<string, ProtocolInit>;
-  const kind = protocolKind(cluster, service, port, grpc.length > 0);
+    port,
+    appProtocol,
+    failureAccrual: service?.failureAccrual,
+    caller,
+  });
   return create(OutboundPolicySchema, {
     metadata: serviceMeta(namespace, name, port),
-    protocol: { kind: protocols[kind] },
+    protocol: { kind: protocol },
   });
 }
 
-/** How a service's port is spoken to: what it declares, else what its routes are for, else whatever is detected. */
-function protocolKind(
+/** What a port declares counts before the annotation of opaque ports. */
+function serviceProtocol(cluster: Cluster, service: Service, port: number): AppProtocol {
+  const declared = service.ports.find((p) => p.port === port)?.appProtocol;
+  if (declared === "http") return "http1";
+  if (declared === "kubernetes.io/h2c") return "http2";
+  return declared !== undefined || isOpaqueService(cluster, service, port) ? "opaque" : undefined;
+}
+
+/** An address that an EgressNetwork covers: forwarded as it is, if route or network allow it. */
+function egressPolicy(
   cluster: Cluster,
-  service: Service | undefined,
-  port: number,
-  hasGrpcRoutes: boolean,
-): "opaque" | "http1" | "http2" | "grpc" | "detect" {
-  const appProtocol = service?.ports.find((p) => p.port === port)?.appProtocol;
-  if (appProtocol === "http") return "http1";
-  if (appProtocol === "kubernetes.io/h2c") return hasGrpcRoutes ? "grpc" : "http2";
-  if (appProtocol !== undefined) return "opaque";
-  if (service !== undefined && isOpaqueService(cluster, service, port)) return "opaque";
-  return hasGrpcRoutes ? "grpc" : "detect";
-}
-
-function opaqueRoute(name: string, backend: BackendInit): OpaqueRouteInit {
-  return {
-    metadata: defaultMeta(name),
-    rules: [{ backends: { kind: { case: "firstAvailable", value: { backends: [{ backend }] } } } }],
-  };
-}
-
-function failureAccrualMessage(accrual: FailureAccrual): MessageInitShape<typeof FailureAccrualSchema> {
-  const { maxFailures, minPenaltyMs, maxPenaltyMs, jitterRatio, successRate } = accrual;
-  const backoff = { minBackoff: duration(minPenaltyMs), maxBackoff: duration(maxPenaltyMs), jitterRatio };
-  if (successRate === undefined)
-    return { kind: { case: "consecutiveFailures", value: { maxFailures, backoff } } };
-  return {
-    kind: {
-      case: "unified",
-      value: {
-        successRateThreshold: successRate.threshold,
-        decay: duration(successRate.windowMs),
-        minRequests: successRate.minRequests,
-        maxConsecutiveFailures: maxFailures,
-        backoff,
-      },
+  network: EgressNetwork,
+  dst: SocketAddr,
+  caller: string,
+): OutboundPolicy {
+  const { namespace, name } = network.meta;
+  const { port } = dst;
+  const opaque = portRangesContain(network.opaquePorts ?? cluster.settings.defaultOpaquePorts, port);
+  const protocol = policyProtocol(cluster, {
+    parent: {
+      kind: "EgressNetwork",
+      namespace,
+      name,
+      trafficPolicy: network.trafficPolicy,
+      dst,
+      backend: egressBackend(namespace, name, port, dst, 1),
+      defaults: network.routeDefaults,
+      loadPenalty: undefined,
     },
-  };
-}
-
-/** A port that the service does not define: nothing goes there. */
-function undefinedPortPolicy(namespace: string, name: string, port: number): OutboundPolicy {
-  return create(OutboundPolicySchema, {
-    metadata: serviceMeta(namespace, name, port),
-    protocol: {
-      kind: {
-        case: "opaque",
-        value: {
-          routes: [
-            {
-              metadata: defaultMeta("undefined-port"),
-              rules: [
-                {
-                  backends: { kind: { case: "empty", value: {} } },
-                  filters: [{ kind: { case: "forbidden", value: {} } }],
-                },
-              ],
-            },
-          ],
-        },
-      },
-    },
+    port,
+    appProtocol: opaque ? "opaque" : undefined,
+    failureAccrual: network.failureAccrual,
+    caller,
   });
-}
-
-/** An address outside the cluster: forwarded as it is. */
-function egressFallbackPolicy(addr: SocketAddr): OutboundPolicy {
-  const name = "egress-fallback";
-  const backend = forwardBackend(name, addr);
-  const http = {
-    routes: [
-      {
-        metadata: defaultMeta(name),
-        rules: [
-          {
-            matches: [{}],
-            backends: { kind: { case: "firstAvailable" as const, value: { backends: [{ backend }] } } },
-          },
-        ],
-      },
-    ],
-  };
   return create(OutboundPolicySchema, {
-    metadata: defaultMeta(name),
-    protocol: {
-      kind: {
-        case: "detect",
-        value: {
-          timeout: DETECT_TIMEOUT,
-          opaque: { routes: [opaqueRoute(name, backend)] },
-          http1: http,
-          http2: http,
-        },
-      },
-    },
+    metadata: egressMeta(namespace, name, port),
+    protocol: { kind: protocol },
   });
 }

@@ -19,22 +19,13 @@ import type {
   RouteTimeouts,
   StatusRange,
 } from "../resources/route-annotations.ts";
-import type { BackendRef } from "../resources/route-parts.ts";
-import type { LoadPenalty } from "../resources/balancer-annotations.ts";
-import { missingBackend, serviceBackend, type BackendInit } from "./backends.ts";
 import type { Cluster } from "./cluster.ts";
-import { defaultMeta, duration, optionalDuration, resourceMeta } from "./messages.ts";
+import { defaultMeta, duration, resourceMeta } from "./messages.ts";
+import { distribution, onlyBackend, type FilterForms, type RouteParent } from "./route-backends.ts";
 import { grpcMatch, headerModifier, hostMatch, httpMatch, redirect } from "./route-messages.ts";
 
 export type HttpRouteInit = MessageInitShape<typeof HttpRouteSchema>;
 export type GrpcRouteInit = MessageInitShape<typeof GrpcRouteSchema>;
-
-/** What a route gets from the Service it is attached to. */
-export interface RouteParent {
-  readonly backend: BackendInit;
-  readonly defaults: RouteAnnotations;
-  readonly loadPenalty: LoadPenalty | undefined;
-}
 
 /** Request body bytes kept for a retry, and its pauses. Source: linkerd2, policy-controller/grpc/src/outbound/http.rs. */
 const RETRY_BYTES = 65_536;
@@ -44,26 +35,57 @@ const RETRY_BACKOFF: MessageInitShape<typeof ExponentialBackoffSchema> = {
   jitterRatio: 1,
 };
 
-/** Status of requests that a rule sends to a Service that does not exist. */
-const MISSING_BACKEND_STATUS = 500;
+/** Status of requests that a rule sends to a backend that cannot be used. */
+const FAILED_STATUS = 500;
 
 /** The controller sends 500 here too, which is no gRPC code; callers understand Unavailable. */
-const MISSING_BACKEND_CODE = 14;
+const FAILED_CODE = 14;
 
-/** The route of a Service that has none of its own. */
+/** What becomes of requests to an EgressNetwork that no route takes and that are not allowed. Source: linkerd2, policy-controller/grpc/src/outbound/{http,grpc}.rs. */
+const DENIED_STATUS = 403;
+const DENIED_CODE = 7;
+const DENIED = "traffic not allowed";
+
+/** The route of a Service that has none of its own, or of requests to an EgressNetwork that no other route takes. */
 export function defaultHttpRoute(parent: RouteParent): HttpRouteInit {
   const { timeouts, httpRetry } = parent.defaults;
   return {
-    metadata: defaultMeta("http"),
+    metadata: defaultMeta(defaultName("http", parent)),
     rules: [
       {
         matches: [{ path: { kind: { case: "prefix", value: "/" } } }],
-        backends: firstAvailable(parent.backend),
+        filters: isDenied(parent) ? [failHttp(DENIED, DENIED_STATUS)] : [],
+        backends: onlyBackend(parent.backend),
         ...timeoutFields(timeouts),
         ...(httpRetry === undefined ? {} : { retry: retryHttp(httpRetry) }),
       },
     ],
   };
+}
+
+/** The same for gRPC, which only EgressNetworks have. */
+export function defaultGrpcRoute(parent: RouteParent): GrpcRouteInit {
+  const { timeouts, grpcRetry } = parent.defaults;
+  return {
+    metadata: defaultMeta(defaultName("grpc", parent)),
+    rules: [
+      {
+        filters: isDenied(parent) ? [failGrpc(DENIED, DENIED_CODE)] : [],
+        backends: onlyBackend(parent.backend),
+        ...timeoutFields(timeouts),
+        ...(grpcRetry === undefined ? {} : { retry: retryGrpc(grpcRetry) }),
+      },
+    ],
+  };
+}
+
+function defaultName(protocol: "http" | "grpc", parent: RouteParent): string {
+  if (parent.kind === "Service") return protocol;
+  return `${protocol}-egress-${isDenied(parent) ? "deny" : "allow"}`;
+}
+
+function isDenied(parent: RouteParent): boolean {
+  return parent.kind === "EgressNetwork" && parent.trafficPolicy === "Deny";
 }
 
 /** Source: linkerd2, policy-controller/grpc/src/outbound/http.rs. */
@@ -75,24 +97,7 @@ export function httpRoute(cluster: Cluster, route: HttpRoute, parent: RouteParen
     rules: route.rules.map((rule) => ({
       matches: rule.matches.map(httpMatch),
       filters: rule.filters.map(httpFilter),
-      backends:
-        rule.backends.length === 0
-          ? firstAvailable(parent.backend)
-          : {
-              kind: {
-                case: "randomAvailable",
-                value: {
-                  backends: rule.backends.map((ref) => {
-                    const { backend, exists } = backendOf(cluster, route, ref, parent);
-                    const filters = ref.filters.map(httpFilter);
-                    if (!exists) filters.push(failHttp(ref.name));
-                    const limit = optionalDuration(rule.backendRequestTimeoutMs);
-                    const requestTimeout = limit === undefined ? {} : { requestTimeout: limit };
-                    return { weight: ref.weight, backend: { backend, filters, ...requestTimeout } };
-                  }),
-                },
-              },
-            },
+      backends: distribution(cluster, parent, rule.backends, HTTP_FORMS),
       ...timeoutFields(timeoutsOf(route.annotations, rule.requestTimeoutMs, parent)),
       ...(httpRetry === undefined ? {} : { retry: retryHttp(httpRetry) }),
     })),
@@ -108,51 +113,15 @@ export function grpcRoute(cluster: Cluster, route: GrpcRoute, parent: RouteParen
     rules: route.rules.map((rule) => ({
       matches: rule.matches.map(grpcMatch),
       filters: rule.filters.map(grpcFilter),
-      backends:
-        rule.backends.length === 0
-          ? firstAvailable(parent.backend)
-          : {
-              kind: {
-                case: "randomAvailable",
-                value: {
-                  backends: rule.backends.map((ref) => {
-                    const { backend, exists } = backendOf(cluster, route, ref, parent);
-                    const filters = ref.filters.map(grpcFilter);
-                    if (!exists) filters.push(failGrpc(ref.name));
-                    return { weight: ref.weight, backend: { backend, filters } };
-                  }),
-                },
-              },
-            },
+      backends: distribution(cluster, parent, rule.backends, GRPC_FORMS),
       ...timeoutFields(timeoutsOf(route.annotations, undefined, parent)),
       ...(grpcRetry === undefined ? {} : { retry: retryGrpc(grpcRetry) }),
     })),
   };
 }
 
-function routeMeta(route: HttpRoute | GrpcRoute): ReturnType<typeof resourceMeta> {
-  const { group, kind, meta } = route;
+function routeMeta({ group, kind, meta }: HttpRoute | GrpcRoute): ReturnType<typeof resourceMeta> {
   return resourceMeta({ group, kind, name: meta.name, namespace: meta.namespace });
-}
-
-function firstAvailable(backend: BackendInit): {
-  kind: { case: "firstAvailable"; value: { backends: { backend: BackendInit }[] } };
-} {
-  return { kind: { case: "firstAvailable", value: { backends: [{ backend }] } } };
-}
-
-function backendOf(
-  cluster: Cluster,
-  route: HttpRoute | GrpcRoute,
-  ref: BackendRef<unknown>,
-  parent: RouteParent,
-): { readonly backend: BackendInit; readonly exists: boolean } {
-  const namespace = ref.namespace ?? route.meta.namespace;
-  const exists = cluster.service(namespace, ref.name) !== undefined;
-  const backend = exists
-    ? serviceBackend(cluster, namespace, ref.name, ref.port, parent.loadPenalty)
-    : missingBackend(namespace, ref.name, ref.port);
-  return { backend, exists };
 }
 
 /** A route's annotation beats its rule; a route without any timeout takes all of its parent's. */
@@ -230,12 +199,20 @@ function grpcFilter(filter: GrpcFilter): GrpcFilterInit {
   return { kind: { case: "requestHeaderModifier", value: headerModifier(filter.modifier) } };
 }
 
-function failHttp(name: string): HttpFilterInit {
-  const message = `Service not found ${name}`;
-  return { kind: { case: "failureInjector", value: { status: MISSING_BACKEND_STATUS, message } } };
+function failHttp(message: string, status: number): HttpFilterInit {
+  return { kind: { case: "failureInjector", value: { status, message } } };
 }
 
-function failGrpc(name: string): GrpcFilterInit {
-  const message = `Service not found ${name}`;
-  return { kind: { case: "failureInjector", value: { code: MISSING_BACKEND_CODE, message } } };
+function failGrpc(message: string, code: number): GrpcFilterInit {
+  return { kind: { case: "failureInjector", value: { code, message } } };
 }
+
+const HTTP_FORMS: FilterForms<HttpFilter, HttpFilterInit> = {
+  convert: httpFilter,
+  fail: (message) => failHttp(message, FAILED_STATUS),
+};
+
+const GRPC_FORMS: FilterForms<GrpcFilter, GrpcFilterInit> = {
+  convert: grpcFilter,
+  fail: (message) => failGrpc(message, FAILED_CODE),
+};

@@ -7,10 +7,12 @@ import {
   type RetryBudgetSchema,
 } from "../../proto/gen/destination_pb.js";
 import type { Service } from "../resources/service.ts";
+import { parseContextToken } from "./caller.ts";
 import type { Cluster } from "./cluster.ts";
 import { endpointsOf, weightedAddr } from "./endpoints.ts";
 import { answer, noAnswer, type Lookup } from "./lookup.ts";
 import { duration, resourceMeta, serviceMeta } from "./messages.ts";
+import { profileFields } from "./profile-fields.ts";
 import { parseServiceName, parseTarget } from "./service-name.ts";
 import { serviceDomain } from "./settings.ts";
 
@@ -21,17 +23,21 @@ const RETRY_BUDGET: MessageInitShape<typeof RetryBudgetSchema> = {
   ttl: duration(10_000),
 };
 
+/** What the controllers say where there is no ServiceProfile. */
+const NO_PROFILE = resourceMeta({ group: "linkerd.io", kind: "", name: "" });
+
 /** Answers `Destination.GetProfile` for an address or a name. Source: linkerd2, controller/api/destination/server.go. */
-export function findProfile(cluster: Cluster, path: string): Lookup<DestinationProfile> {
+export function findProfile(cluster: Cluster, path: string, contextToken = ""): Lookup<DestinationProfile> {
   const target = parseTarget(path);
   if (!target.ok) return noAnswer("invalid_argument", target.problem);
+  const caller = parseContextToken(contextToken).namespace;
   const { host, port } = target.value;
   const ip = parseIp(host);
   if (ip.ok) {
     const service = cluster.serviceWithIp(ip.value.text);
     return service === undefined
       ? addressProfile(cluster, ip.value, port)
-      : answer(serviceProfile(cluster, service, port));
+      : answer(serviceProfile(cluster, service, port, caller));
   }
   const name = parseServiceName(host, cluster.settings.clusterDomain);
   if (!name.ok) return noAnswer("invalid_argument", name.problem);
@@ -39,7 +45,7 @@ export function findProfile(cluster: Cluster, path: string): Lookup<DestinationP
   const service = cluster.service(namespace, serviceName);
   // Unknown and not NotFound: the client then asks again, and finds the service once it exists.
   if (service === undefined) return noAnswer("unknown", `there is no service ${namespace}/${serviceName}`);
-  if (instance === undefined) return answer(serviceProfile(cluster, service, port));
+  if (instance === undefined) return answer(serviceProfile(cluster, service, port, caller));
   const endpoints = endpointsOf(cluster, service, { port, instance, nodeName: "" });
   const [endpoint] = endpoints.values();
   if (endpoint === undefined)
@@ -53,16 +59,26 @@ export function findProfile(cluster: Cluster, path: string): Lookup<DestinationP
 }
 
 /** A port that the service does not define gives an empty profile, which says nothing: the policy decides. */
-function serviceProfile(cluster: Cluster, service: Service, port: number): DestinationProfile {
+function serviceProfile(
+  cluster: Cluster,
+  service: Service,
+  port: number,
+  caller: string,
+): DestinationProfile {
   const { name, namespace } = service.meta;
   if (service.ports.length > 0 && !service.ports.some((p) => p.port === port)) {
     return create(DestinationProfileSchema, {});
   }
+  const fullyQualifiedName = serviceDomain(cluster.settings, namespace, name);
+  // A client's own profile of the service counts before the service's.
+  const profile =
+    cluster.serviceProfile(caller, fullyQualifiedName) ??
+    cluster.serviceProfile(namespace, fullyQualifiedName);
   return create(DestinationProfileSchema, {
-    fullyQualifiedName: serviceDomain(cluster.settings, namespace, name),
+    fullyQualifiedName,
     retryBudget: RETRY_BUDGET,
     parentRef: serviceMeta(namespace, name, port),
-    profileRef: resourceMeta({ group: "linkerd.io", kind: "", name: "" }),
+    ...(profile === undefined ? { profileRef: NO_PROFILE } : profileFields(profile, port)),
     opaqueProtocol: isOpaqueService(cluster, service, port),
   });
 }

@@ -23,7 +23,12 @@ const utf8 = new TextEncoder();
 /** `*.example.org` needs at least one label in place of the star. */
 export function hostMatch(hostname: string): MessageInitShape<typeof HostMatchSchema> {
   if (!hostname.startsWith("*.")) return { match: { case: "exact", value: hostname } };
-  return { match: { case: "suffix", value: { reverseLabels: hostname.slice(2).split(".").reverse() } } };
+  return { match: { case: "suffix", value: { reverseLabels: reverseLabels(hostname) } } };
+}
+
+/** The labels behind the star of `*.example.org`, last one first. */
+export function reverseLabels(wildcard: string): string[] {
+  return wildcard.slice(2).split(".").reverse();
 }
 
 export function httpMatch(match: HttpMatch): MessageInitShape<typeof HttpRouteMatchSchema> {
@@ -60,9 +65,9 @@ function queryMatch(match: HeaderMatch): MessageInitShape<typeof QueryParamMatch
   return { name: match.name, value: { case: kind, value: match.value } };
 }
 
-type HttpMethodInit = NonNullable<MessageInitShape<typeof HttpRouteMatchSchema>["method"]>;
+export type HttpMethodInit = NonNullable<MessageInitShape<typeof HttpRouteMatchSchema>["method"]>;
 
-function httpMethod(name: string): HttpMethodInit {
+export function httpMethod(name: string): HttpMethodInit {
   const registered = REGISTERED.get(name);
   if (registered === undefined) return { type: { case: "unregistered", value: name } };
   return { type: { case: "registered", value: registered } };

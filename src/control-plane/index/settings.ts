@@ -11,6 +11,8 @@ export interface ClusterSettings {
   readonly controlPlaneNamespace: string;
   /** Where workloads live: addresses outside are egress. */
   readonly clusterNetworks: readonly Cidr[];
+  /** EgressNetworks here hold for every namespace that has none of its own. */
+  readonly globalEgressNamespace: string;
   /** For ports without a Server, where neither workload nor namespace says otherwise. */
   readonly defaultInboundPolicy: InboundPolicy;
   /** Ports of protocols in which the server speaks first, where no annotation says otherwise. */
@@ -35,6 +37,8 @@ export const DEFAULT_SETTINGS: ClusterSettings = {
     if (!network.ok) throw new Error(network.problem);
     return network.value;
   }),
+  // Source: linkerd2, charts/linkerd-control-plane/values.yaml.
+  globalEgressNamespace: "linkerd-egress",
   defaultInboundPolicy: "all-unauthenticated",
   defaultOpaquePorts: DEFAULT_OPAQUE_PORTS,
 };

@@ -11,9 +11,15 @@ export interface FailureAccrual {
   readonly maxPenaltyMs: number;
   readonly jitterRatio: number;
   /** Set in the unified mode: also judge by the share of successes. */
-  readonly successRate:
-    | { readonly threshold: number; readonly windowMs: number; readonly minRequests: number }
-    | undefined;
+  readonly successRate: SuccessRate | undefined;
+}
+
+export interface SuccessRate {
+  readonly threshold: number;
+  readonly windowMs: number;
+  readonly minRequests: number;
+  /** Whether pauses heed what endpoints ask for with `retry-after`. */
+  readonly honorRetryAfter: boolean;
 }
 
 /** Failures that count as load for a while. Times in milliseconds. */
@@ -27,14 +33,16 @@ function numberText(min: number, max: number, whole: boolean): Reader<number> {
   const expected = `a ${whole ? "whole " : ""}number from ${min} to ${max}`;
   return parsedText(expected, (value) => {
     const number = Number(value.trim());
-    const good = /^[0-9]+(\.[0-9]+)?$/.test(value.trim()) && (!whole || Number.isInteger(number));
+    const good = (whole ? /^[0-9]+$/ : /^([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$/).test(value.trim());
     return good && number >= min && number <= max ? parsed(number) : unparsed(expected);
   });
 }
 
+/** The words of Go's strconv.ParseBool, which every controller takes. */
 const booleanText = parsedText('"true" or "false"', (value) => {
-  const word = value.trim().toLowerCase();
-  return word === "true" || word === "false" ? parsed(word === "true") : unparsed("not a boolean");
+  const word = value.trim();
+  if (/^(1|t|T|true|TRUE|True)$/.test(word)) return parsed(true);
+  return /^(0|f|F|false|FALSE|False)$/.test(word) ? parsed(false) : unparsed("not a boolean");
 });
 
 const accrualMode = parsedText('"consecutive" or "unified"', (value) =>
@@ -46,10 +54,11 @@ const SUCCESS_RATE = "balancer.alpha.linkerd.io/failure-accrual-success-rate";
 const ALPHA = "balancer.alpha.linkerd.io";
 const U32_MAX = 0xffff_ffff;
 
-/** Below this window the proxy refuses the whole policy. Source: linkerd2-proxy, linkerd/proxy/client-policy. */
+/** Below this window, and above this number of requests, the proxy refuses the whole policy. Source: linkerd2-proxy, linkerd/proxy/client-policy. */
 const MIN_WINDOW_MS = 10;
+const MAX_MIN_REQUESTS = 1_000_000;
 
-/** Circuit breaking as the annotations of a service ask for it. Source: linkerd2, policy-controller/k8s/index/src/outbound/index.rs. */
+/** Circuit breaking as the annotations of a Service or EgressNetwork ask for it. Source: linkerd2, policy-controller/k8s/index/src/outbound/index.rs. */
 export function failureAccrual(document: Found): FailureAccrual | undefined | Bad {
   const mode = annotation(document, "balancer.linkerd.io/failure-accrual", accrualMode);
   if (mode === BAD) return BAD;
@@ -60,9 +69,14 @@ export function failureAccrual(document: Found): FailureAccrual | undefined | Ba
   const jitterRatio = annotation(document, `${CONSECUTIVE}-jitter-ratio`, numberText(0, 100, false));
   const threshold = annotation(document, `${SUCCESS_RATE}-threshold`, numberText(0, 1, false));
   const windowMs = annotation(document, `${SUCCESS_RATE}-window`, annotationDuration);
-  const minRequests = annotation(document, `${SUCCESS_RATE}-min-requests`, numberText(0, 1_000_000, true));
+  const minRequests = annotation(
+    document,
+    `${SUCCESS_RATE}-min-requests`,
+    numberText(0, MAX_MIN_REQUESTS, true),
+  );
+  const honor = annotation(document, `${ALPHA}/failure-accrual-honor-retry-after`, booleanText);
   if (maxFailures === BAD || minPenaltyMs === BAD || maxPenaltyMs === BAD || jitterRatio === BAD) return BAD;
-  if (threshold === BAD || windowMs === BAD || minRequests === BAD) return BAD;
+  if (threshold === BAD || windowMs === BAD || minRequests === BAD || honor === BAD) return BAD;
   const penalties = { minPenaltyMs: minPenaltyMs ?? 1000, maxPenaltyMs: maxPenaltyMs ?? 60_000 };
   if (penalties.minPenaltyMs > penalties.maxPenaltyMs || penalties.maxPenaltyMs === 0) {
     const at = { ...document, path: `metadata.annotations[${CONSECUTIVE}-max-penalty]` };
@@ -76,10 +90,12 @@ export function failureAccrual(document: Found): FailureAccrual | undefined | Ba
     threshold: threshold ?? 0.8,
     windowMs: windowMs ?? 10_000,
     minRequests: minRequests ?? 5,
+    honorRetryAfter: honor ?? false,
   };
-  if (mode === "unified" && successRate.threshold > 0 && successRate.windowMs < MIN_WINDOW_MS) {
+  const shortestMs = successRate.threshold > 0 ? MIN_WINDOW_MS : 1;
+  if (mode === "unified" && successRate.windowMs < shortestMs) {
     const at = { ...document, path: `metadata.annotations[${SUCCESS_RATE}-window]` };
-    report(at, `found ${successRate.windowMs}ms, expected at least ${MIN_WINDOW_MS}ms`);
+    report(at, `found ${successRate.windowMs}ms, expected at least ${shortestMs}ms`);
     return BAD;
   }
   return {
@@ -96,6 +112,11 @@ export function loadPenalty(document: Found): LoadPenalty | undefined | Bad {
   const penaltyMs = annotation(document, `${ALPHA}/load-biaser-penalty`, annotationDuration);
   const maxRetryAfterMs = annotation(document, `${ALPHA}/load-biaser-max-retry-after`, annotationDuration);
   if (wanted === BAD || penaltyMs === BAD || maxRetryAfterMs === BAD) return BAD;
+  if (penaltyMs !== undefined && penaltyMs > U32_MAX) {
+    const at = { ...document, path: `metadata.annotations[${ALPHA}/load-biaser-penalty]` };
+    report(at, `found ${penaltyMs}ms, expected at most ${U32_MAX}ms`);
+    return BAD;
+  }
   if (wanted !== true) return undefined;
   return { penaltyMs: penaltyMs ?? 5000, maxRetryAfterMs: maxRetryAfterMs ?? 300_000 };
 }

@@ -1,6 +1,8 @@
+import { backendRef, type BackendRef } from "./backend-ref.ts";
 import { report } from "./found.ts";
 import { resource, type Resource } from "./object-meta.ts";
 import {
+  anything,
   BAD,
   listOf,
   object,
@@ -15,15 +17,18 @@ import {
 } from "./reader.ts";
 import { routeAnnotations, type RouteAnnotations } from "./route-annotations.ts";
 import {
-  backendRef,
   headerMatches,
   headerModifier,
   hostnames,
+  ignored,
   parentRefs,
-  type BackendRef,
+  parentsWithout,
+  splitParts,
+  unsupported,
   type HeaderMatch,
   type HeaderModifier,
   type ParentRef,
+  type Unsupported,
 } from "./route-parts.ts";
 
 /** Rules for gRPC calls, of Gateway API. */
@@ -74,29 +79,56 @@ const match: Reader<GrpcMatch> = refine(
   (value) => ({ service: value.method?.service, method: value.method?.method, headers: value.headers }),
 );
 
-const filter: Reader<GrpcFilter> = refine(
-  object({ type: required(oneOf("RequestHeaderModifier")), requestHeaderModifier: required(headerModifier) }),
-  (value) => ({ kind: "request_headers", modifier: value.requestHeaderModifier }),
+/** Filters of Gateway API that the mesh's API has no form for; a policy with one of them would be invalid as a whole. */
+const FOREIGN_FILTERS = ["ResponseHeaderModifier", "RequestMirror", "ExtensionRef"] as const;
+
+const filter: Reader<GrpcFilter | Unsupported> = refine(
+  object({
+    type: required(oneOf("RequestHeaderModifier", ...FOREIGN_FILTERS)),
+    requestHeaderModifier: optional(headerModifier),
+    responseHeaderModifier: optional(headerModifier),
+    requestMirror: optional(anything),
+    extensionRef: optional(anything),
+  }),
+  ({ type, requestHeaderModifier }, at) => {
+    if (type !== "RequestHeaderModifier") return unsupported(`${type} filter`, at);
+    if (requestHeaderModifier !== undefined)
+      return { kind: "request_headers", modifier: requestHeaderModifier };
+    report(at, `found no requestHeaderModifier, expected it beside type ${type}`);
+    return BAD;
+  },
 );
 
 const NO_BACKENDS: readonly BackendRef<GrpcFilter>[] = [];
 const NO_FILTERS: readonly GrpcFilter[] = [];
 const NO_MATCHES: readonly GrpcMatch[] = [];
 
-const rule: Reader<GrpcRule> = refine(
+/** A rule, and what of it the mesh does not support. */
+interface ReadRule {
+  readonly rule: GrpcRule;
+  readonly unsupported: readonly Unsupported[];
+}
+
+const rule: Reader<ReadRule> = refine(
   object({
     name: optional(text),
     matches: withDefault(listOf(match, { max: 64 }), NO_MATCHES),
     filters: withDefault(listOf(filter, { max: 16 }), NO_FILTERS),
     backendRefs: withDefault(listOf(backendRef(filter), { max: 16 }), NO_BACKENDS),
+    sessionPersistence: optional(ignored),
   }),
-  (value) => ({ matches: value.matches, filters: value.filters, backends: value.backendRefs }),
+  ({ matches, filters, backendRefs: backends }) => {
+    const { supported, unsupported } = splitParts(filters);
+    return { rule: { matches, filters: supported, backends }, unsupported };
+  },
 );
+
+const MATCH_ALL: ReadRule = { rule: { matches: [], filters: [], backends: [] }, unsupported: [] };
 
 const spec = object({
   parentRefs: withDefault(parentRefs, []),
   hostnames: withDefault(hostnames, []),
-  rules: withDefault(listOf(rule, { max: 16 }), [{ matches: [], filters: [], backends: [] }]),
+  rules: withDefault(listOf(rule, { max: 16 }), [MATCH_ALL]),
   useDefaultGateways: optional(text),
 });
 
@@ -105,9 +137,13 @@ export const readGrpcRoute: Reader<GrpcRoute> = resource(
   { spec: required(spec) },
   (base, { spec }, document) => {
     const annotations = routeAnnotations(document);
-    if (annotations === BAD) return BAD;
-    const { parentRefs: parents, hostnames, rules } = spec;
+    const parents = parentsWithout(
+      spec.rules.flatMap((read) => read.unsupported),
+      spec.parentRefs,
+    );
+    if (annotations === BAD || parents === BAD) return BAD;
+    const rules = spec.rules.map((read) => read.rule);
     const group = "gateway.networking.k8s.io";
-    return { ...base, kind: "GRPCRoute", group, parents, hostnames, rules, annotations };
+    return { ...base, kind: "GRPCRoute", group, parents, hostnames: spec.hostnames, rules, annotations };
   },
 );

@@ -1,6 +1,8 @@
-import { childOf, report, reportMismatch } from "./found.ts";
+import { backendRef, type BackendRef } from "./backend-ref.ts";
+import { childOf, report, reportMismatch, warn } from "./found.ts";
 import { resource, type Resource } from "./object-meta.ts";
 import {
+  anything,
   BAD,
   integer,
   listOf,
@@ -17,17 +19,20 @@ import {
 } from "./reader.ts";
 import { routeAnnotations, type RouteAnnotations } from "./route-annotations.ts";
 import {
-  backendRef,
   goodRegex,
   headerMatches,
   headerModifier,
   hostnames,
+  ignored,
   parentRefs,
+  parentsWithout,
+  splitParts,
+  unsupported,
   valueMatch,
-  type BackendRef,
   type HeaderMatch,
   type HeaderModifier,
   type ParentRef,
+  type Unsupported,
 } from "./route-parts.ts";
 import { gatewayDuration } from "./words.ts";
 
@@ -47,7 +52,6 @@ export interface HttpRule {
   readonly backends: readonly BackendRef<HttpFilter>[];
   /** Milliseconds; undefined means no limit. */
   readonly requestTimeoutMs: number | undefined;
-  readonly backendRequestTimeoutMs: number | undefined;
 }
 
 export interface HttpMatch {
@@ -102,11 +106,13 @@ const match: Reader<HttpMatch> = object({
   method: optional(oneOf(...METHODS)),
 });
 
+const absolutePath = textLike(/^\//, 'a path that begins with "/"');
+
 const pathModifier = refine(
   object({
     type: required(oneOf("ReplaceFullPath", "ReplacePrefixMatch")),
-    replaceFullPath: optional(text),
-    replacePrefixMatch: optional(text),
+    replaceFullPath: optional(absolutePath),
+    replacePrefixMatch: optional(absolutePath),
   }),
   (value, at) => {
     const full = value.type === "ReplaceFullPath";
@@ -141,12 +147,20 @@ const redirect: Reader<HttpRedirect> = object({
 
 const FILTERS = ["RequestHeaderModifier", "ResponseHeaderModifier", "RequestRedirect"] as const;
 
-const filter: Reader<HttpFilter> = refine(
+/** Filters of Gateway API that the mesh's API has no form for. */
+const FOREIGN_FILTERS = ["URLRewrite", "RequestMirror", "CORS", "ExternalAuth", "ExtensionRef"] as const;
+
+const filter: Reader<HttpFilter | Unsupported> = refine(
   object({
-    type: required(oneOf(...FILTERS)),
+    type: required(oneOf(...FILTERS, ...FOREIGN_FILTERS)),
     requestHeaderModifier: optional(headerModifier),
     responseHeaderModifier: optional(headerModifier),
     requestRedirect: optional(redirect),
+    urlRewrite: optional(anything),
+    requestMirror: optional(anything),
+    cors: optional(anything),
+    externalAuth: optional(anything),
+    extensionRef: optional(anything),
   }),
   (value, at) => {
     const { type, requestHeaderModifier, responseHeaderModifier, requestRedirect } = value;
@@ -159,6 +173,7 @@ const filter: Reader<HttpFilter> = refine(
     if (type === "RequestRedirect" && requestRedirect !== undefined) {
       return { kind: "redirect", redirect: requestRedirect };
     }
+    if (FOREIGN_FILTERS.some((foreign) => foreign === type)) return unsupported(`${type} filter`, at);
     report(at, `found no ${type.charAt(0).toLowerCase()}${type.slice(1)}, expected it beside type ${type}`);
     return BAD;
   },
@@ -167,38 +182,56 @@ const filter: Reader<HttpFilter> = refine(
 const NO_BACKENDS: readonly BackendRef<HttpFilter>[] = [];
 const NO_FILTERS: readonly HttpFilter[] = [];
 
-const rule: Reader<HttpRule> = refine(
+/** The time for one attempt has no form in the mesh's API; the annotation `retry.linkerd.io/timeout` is what comes next to it. */
+const backendRequestTimeout: Reader<number> = refine(gatewayDuration, (ms, at) => {
+  if (ms > 0) warn(at, "found a timeout of one backend, which the mesh does not support: it has no effect");
+  return ms;
+});
+
+const timeouts = refine(
+  object({ request: optional(gatewayDuration), backendRequest: optional(backendRequestTimeout) }),
+  (value, at) => {
+    const { request, backendRequest } = value;
+    if (!request || backendRequest === undefined || backendRequest <= request) return value;
+    reportMismatch(childOf(at, "backendRequest") ?? at, "at most the time of the request");
+    return BAD;
+  },
+);
+
+/** A rule, and what of it the mesh does not support. */
+interface ReadRule {
+  readonly rule: HttpRule;
+  readonly unsupported: readonly Unsupported[];
+}
+
+const rule: Reader<ReadRule> = refine(
   object({
     name: optional(text),
     matches: withDefault(listOf(match, { max: 64 }), [ANY_REQUEST]),
     filters: withDefault(listOf(filter, { max: 16 }), NO_FILTERS),
     backendRefs: withDefault(listOf(backendRef(filter), { max: 16 }), NO_BACKENDS),
-    timeouts: optional(
-      object({ request: optional(gatewayDuration), backendRequest: optional(gatewayDuration) }),
-    ),
+    timeouts: optional(timeouts),
+    retry: optional(ignored),
+    sessionPersistence: optional(ignored),
   }),
-  (value) => ({
-    matches: value.matches.length === 0 ? [ANY_REQUEST] : value.matches,
-    filters: value.filters,
-    backends: value.backendRefs,
+  (value) => {
+    const { supported: filters, unsupported } = splitParts(value.filters);
+    const matches = value.matches.length === 0 ? [ANY_REQUEST] : value.matches;
     // Zero asks for no timeout at all (GEP-1742).
-    requestTimeoutMs: value.timeouts?.request || undefined,
-    backendRequestTimeoutMs: value.timeouts?.backendRequest || undefined,
-  }),
+    const requestTimeoutMs = value.timeouts?.request || undefined;
+    return { rule: { matches, filters, backends: value.backendRefs, requestTimeoutMs }, unsupported };
+  },
 );
 
-const MATCH_ALL_RULE: HttpRule = {
-  matches: [ANY_REQUEST],
-  filters: [],
-  backends: [],
-  requestTimeoutMs: undefined,
-  backendRequestTimeoutMs: undefined,
+const MATCH_ALL: ReadRule = {
+  rule: { matches: [ANY_REQUEST], filters: [], backends: [], requestTimeoutMs: undefined },
+  unsupported: [],
 };
 
 const spec = object({
   parentRefs: withDefault(parentRefs, []),
   hostnames: withDefault(hostnames, []),
-  rules: withDefault(listOf(rule, { max: 16 }), [MATCH_ALL_RULE]),
+  rules: withDefault(listOf(rule, { max: 16 }), [MATCH_ALL]),
   useDefaultGateways: optional(text),
 });
 
@@ -206,8 +239,12 @@ const spec = object({
 export function httpRouteReader(group: HttpRoute["group"]): Reader<HttpRoute> {
   return resource({ spec: required(spec) }, (base, { spec }, document) => {
     const annotations = routeAnnotations(document);
-    if (annotations === BAD) return BAD;
-    const { parentRefs: parents, hostnames, rules } = spec;
-    return { ...base, kind: "HTTPRoute", group, parents, hostnames, rules, annotations };
+    const parents = parentsWithout(
+      spec.rules.flatMap((read) => read.unsupported),
+      spec.parentRefs,
+    );
+    if (annotations === BAD || parents === BAD) return BAD;
+    const rules = spec.rules.map((read) => read.rule);
+    return { ...base, kind: "HTTPRoute", group, parents, hostnames: spec.hostnames, rules, annotations };
   });
 }

@@ -1,4 +1,6 @@
 import { readAuthorizationPolicy } from "./authorization-policy.ts";
+import { readTcpRoute, readTlsRoute } from "./connection-route.ts";
+import { readEgressNetwork } from "./egress-network.ts";
 import { readEndpointSlice } from "./endpoint-slice.ts";
 import { readExternalWorkload } from "./external-workload.ts";
 import { readGrpcRoute } from "./grpc-route.ts";
@@ -9,6 +11,7 @@ import { readNetworkAuthentication } from "./network-authentication.ts";
 import { readRateLimitPolicy } from "./rate-limit-policy.ts";
 import type { Bad, Reader } from "./reader.ts";
 import { readServerAuthorization } from "./server-authorization.ts";
+import { readServiceProfile } from "./service-profile.ts";
 import { readServer } from "./server.ts";
 import { readService } from "./service.ts";
 
@@ -38,6 +41,10 @@ export const KINDS = [
   kind(GATEWAY, "HTTPRoute", ["v1", "v1beta1"], httpRouteReader(GATEWAY)),
   kind(POLICY, "HTTPRoute", ["v1beta3", "v1beta2", "v1beta1", "v1alpha1"], httpRouteReader(POLICY)),
   kind(GATEWAY, "GRPCRoute", ["v1", "v1alpha2"], readGrpcRoute),
+  kind(GATEWAY, "TLSRoute", ["v1", "v1alpha3", "v1alpha2"], readTlsRoute),
+  kind(GATEWAY, "TCPRoute", ["v1", "v1alpha2"], readTcpRoute),
+  kind(POLICY, "EgressNetwork", ["v1alpha1"], readEgressNetwork),
+  kind("linkerd.io", "ServiceProfile", ["v1alpha2", "v1alpha1"], readServiceProfile),
   kind(POLICY, "Server", ["v1beta3", "v1beta2", "v1beta1", "v1alpha1"], readServer),
   kind(POLICY, "ServerAuthorization", ["v1beta1", "v1alpha1"], readServerAuthorization),
   kind(POLICY, "AuthorizationPolicy", ["v1alpha1"], readAuthorizationPolicy),

@@ -89,7 +89,7 @@ export function listOf<T>(read: Reader<T>, bounds: ListBounds = {}): Reader<read
     const { min = 0, max = Infinity } = bounds;
     let good = true;
     if (items.length < min || items.length > max) {
-      const range = max === Infinity ? `at least ${min}` : `${min} to ${max}`;
+      const range = max === Infinity ? `at least ${min}` : min === max ? `${min}` : `${min} to ${max}`;
       report(value, `found ${items.length} items, expected ${range}`);
       good = false;
     }
@@ -156,6 +156,16 @@ export function oneOf<const T extends string>(...words: readonly T[]): Reader<T>
     const match = words.find((candidate) => candidate === word);
     if (match !== undefined) return match;
     reportMismatch(value, words.length === 1 ? `${words[0]}` : `one of ${words.join(", ")}`);
+    return BAD;
+  };
+}
+
+/** A number, whole or not, such as a ratio. */
+export function number(min: number, max: number): Reader<number> {
+  return (value) => {
+    const raw = isScalar(value.node) ? value.node.value : undefined;
+    if (typeof raw === "number" && raw >= min && raw <= max) return raw;
+    reportMismatch(value, `a number from ${min} to ${max}`);
     return BAD;
   };
 }

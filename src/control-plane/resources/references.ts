@@ -1,5 +1,7 @@
+import type { BackendRef } from "./backend-ref.ts";
 import type { AnyResource } from "./kinds.ts";
 import type { Problem } from "./problem.ts";
+import { conflictsOf, parentNamespace, type AnyRoute } from "./route-conflicts.ts";
 
 /**
  * Finds names that lead nowhere. They are warnings and not problems: a cluster accepts them too, and answers with a
@@ -7,6 +9,12 @@ import type { Problem } from "./problem.ts";
  */
 export function findDanglingReferences(resources: readonly AnyResource[]): readonly Problem[] {
   const names = new Set(resources.map((r) => key(r.kind, r.meta.namespace, r.meta.name)));
+  const headless = new Set(
+    resources
+      .filter((r) => r.kind === "Service" && (r.headless || r.external))
+      .map((r) => key(r.kind, r.meta.namespace, r.meta.name)),
+  );
+  const conflicts = conflictsOf(resources.filter((r) => isRoute(r)));
   const warnings: Problem[] = [];
   const check = (
     from: AnyResource,
@@ -24,32 +32,41 @@ export function findDanglingReferences(resources: readonly AnyResource[]): reado
     switch (resource.kind) {
       case "HTTPRoute":
       case "GRPCRoute":
+      case "TLSRoute":
+      case "TCPRoute":
         for (const [index, parent] of resource.parents.entries()) {
+          const field = `spec.parentRefs[${index}]`;
           // A route for a Server must live beside it.
-          const namespace = parent.kind === "Server" ? own : (parent.namespace ?? own);
-          check(
-            resource,
-            `spec.parentRefs[${index}]`,
-            parent.kind,
-            namespace,
-            parent.name,
-            "the route has no effect",
-          );
+          const namespace = parent.kind === "Server" ? own : parentNamespace(resource, parent);
+          check(resource, field, parent.kind, namespace, parent.name, "the route has no effect");
+          const other = parent.kind === "Server" ? undefined : conflicts(resource, parent);
+          const obstacle =
+            other === undefined
+              ? headless.has(key(parent.kind, namespace, parent.name)) && "is headless or external"
+              : `has a ${other} at the same port`;
+          if (obstacle === false) continue;
+          const text = `${parent.kind} ${namespace}/${parent.name} ${obstacle}: the route has no effect there`;
+          warnings.push({ ...resource.origin, field, text });
         }
-        for (const [ruleIndex, rule] of resource.rules.entries()) {
-          for (const [index, backend] of rule.backends.entries()) {
-            const field = `spec.rules[${ruleIndex}].backendRefs[${index}]`;
-            check(
-              resource,
-              field,
-              "Service",
-              backend.namespace ?? own,
-              backend.name,
-              "its share of requests fails",
-            );
+        for (const [field, backend] of backendsOf(resource)) {
+          if (backend.kind === "invalid") continue;
+          // Without a namespace of its own a reference means that of the parent through which traffic comes.
+          const parents = new Set(resource.parents.map((parent) => parentNamespace(resource, parent)));
+          for (const namespace of backend.namespace === undefined ? parents : [backend.namespace]) {
+            check(resource, field, backend.kind, namespace, backend.name, "its share of the traffic fails");
           }
         }
         break;
+      case "ServiceProfile": {
+        const [name = "", namespace = "", svc] = resource.meta.name.split(".");
+        if (svc === "svc") {
+          check(resource, "metadata.name", "Service", namespace, name, "the profile has no effect");
+        } else {
+          const text = `found "${resource.meta.name}", expected a service's name such as web.shop.svc.cluster.local: the profile has no effect`;
+          warnings.push({ ...resource.origin, field: "metadata.name", text });
+        }
+        break;
+      }
       case "AuthorizationPolicy": {
         const { target } = resource;
         if (target.kind !== "Namespace") {
@@ -96,4 +113,16 @@ export function findDanglingReferences(resources: readonly AnyResource[]): reado
 
 function key(kind: string, namespace: string, name: string): string {
   return `${kind} ${namespace}/${name}`;
+}
+
+function isRoute(resource: AnyResource): resource is AnyRoute {
+  return "parents" in resource;
+}
+
+/** The backends of a route and where each stands. */
+function backendsOf(route: AnyRoute): readonly (readonly [field: string, backend: BackendRef<unknown>])[] {
+  const rules = "rules" in route ? route.rules : [route];
+  return rules.flatMap(({ backends }, rule) =>
+    backends.map((backend, index) => [`spec.rules[${rule}].backendRefs[${index}]`, backend] as const),
+  );
 }

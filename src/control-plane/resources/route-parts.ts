@@ -1,7 +1,6 @@
-import { childOf, reportMismatch, warn, type Found } from "./found.ts";
+import { childOf, report, warn, type Found } from "./found.ts";
 import {
   BAD,
-  integer,
   listOf,
   object,
   oneOf,
@@ -12,15 +11,16 @@ import {
   textLike,
   refine,
   withDefault,
+  type Bad,
   type Reader,
 } from "./reader.ts";
 import { headerName, headerValue, labelName, regex, resourceName } from "./words.ts";
 
-/** The parts that HTTPRoute and GRPCRoute share. Source: Gateway API v1 types. */
+/** The parts that routes share. Source: Gateway API v1 types. */
 
 /** What a route is attached to, as far as it means something here. */
 export interface ParentRef {
-  readonly kind: "Service" | "Server";
+  readonly kind: "Service" | "Server" | "EgressNetwork";
   readonly name: string;
   readonly namespace: string | undefined;
   /** Undefined: every port. */
@@ -44,13 +44,15 @@ export interface HeaderModifier {
   readonly remove: readonly string[];
 }
 
-/** A Service that a rule sends requests to. */
-export interface BackendRef<Filter> {
-  readonly name: string;
-  readonly namespace: string | undefined;
-  readonly port: number;
-  readonly weight: number;
-  readonly filters: readonly Filter[];
+/** A part that Gateway API knows and the mesh's API has no form for. */
+export interface Unsupported {
+  readonly kind: "unsupported";
+  readonly what: string;
+  readonly at: Found;
+}
+
+export function unsupported(what: string, at: Found): Unsupported {
+  return { kind: "unsupported", what, at };
 }
 
 const parentRef: Reader<ParentRef | undefined> = refine(
@@ -67,9 +69,16 @@ const parentRef: Reader<ParentRef | undefined> = refine(
     if (kind === undefined) {
       warn(
         at,
-        `found a parent ${value.kind} of "${value.group}"; only Service and Server have an effect here`,
+        `found a parent ${value.kind} of "${value.group}"; only Service, Server and EgressNetwork have an effect here`,
       );
       return undefined;
+    }
+    if (kind === "EgressNetwork" && value.port === undefined) {
+      report(
+        { ...at, path: `${at.path}.port` },
+        "found nothing, expected a port: the parent is an EgressNetwork",
+      );
+      return BAD;
     }
     return { kind, name: value.name, namespace: value.namespace, port: value.port };
   },
@@ -77,7 +86,7 @@ const parentRef: Reader<ParentRef | undefined> = refine(
 
 function parentKind(group: string, kind: string): ParentRef["kind"] | undefined {
   if (kind === "Service" && (group === "" || group === "core")) return "Service";
-  if (kind === "Server" && group === "policy.linkerd.io") return "Server";
+  if ((kind === "Server" || kind === "EgressNetwork") && group === "policy.linkerd.io") return kind;
   return undefined;
 }
 
@@ -124,25 +133,43 @@ export const headerModifier: Reader<HeaderModifier> = object({
   remove: withDefault(listOf(headerName, { max: 16 }), []),
 });
 
-export function backendRef<Filter>(readFilter: Reader<Filter>): Reader<BackendRef<Filter>> {
-  const none: readonly Filter[] = [];
-  return refine(
-    object({
-      group: withDefault(text, ""),
-      kind: withDefault(text, "Service"),
-      name: required(resourceName),
-      namespace: optional(labelName),
-      port: required(portNumber),
-      weight: withDefault(integer(0, 1_000_000), 1),
-      filters: withDefault(listOf(readFilter, { max: 16 }), none),
-    }),
-    (value, at) => {
-      if (value.kind !== "Service" || (value.group !== "" && value.group !== "core")) {
-        reportMismatch(childOf(at, "kind") ?? at, "Service of the core group");
-        return BAD;
-      }
-      const { name, namespace, port, weight, filters } = value;
-      return { name, namespace, port, weight, filters };
-    },
-  );
+/** Parts, told apart. */
+export function splitParts<T extends { readonly kind: string }>(
+  parts: readonly (T | Unsupported)[],
+): { readonly supported: readonly T[]; readonly unsupported: readonly Unsupported[] } {
+  const isForeign = (part: T | Unsupported): part is Unsupported => part.kind === "unsupported";
+  return {
+    // A caller's own parts never are of that kind.
+    supported: parts.filter((part): part is T => !isForeign(part)),
+    unsupported: parts.filter(isForeign),
+  };
 }
+
+/**
+ * What a route with such parts is still attached to: nothing, as the controller passes such a route over. A route of a
+ * Server is refused instead: without it its requests would fall to another route, whose authorizations may admit more.
+ *
+ * Source: linkerd2, policy-controller/k8s/index/src/outbound/index/http.rs.
+ */
+export function parentsWithout(
+  parts: readonly Unsupported[],
+  parents: readonly ParentRef[],
+): readonly ParentRef[] | Bad {
+  if (parts.length === 0 || parents.length === 0) return parents;
+  const guards = parents.some((parent) => parent.kind === "Server");
+  for (const { what, at } of parts) {
+    if (guards)
+      report(
+        at,
+        `found the ${what}, expected one that the mesh supports, because a Server relies on the route`,
+      );
+    else warn(at, `found the ${what}, which the mesh does not support: the route has no effect`);
+  }
+  return guards ? BAD : [];
+}
+
+/** A field of Gateway API that nothing in the mesh looks at. */
+export const ignored: Reader<true> = (value) => {
+  warn(value, "found a value, which the mesh does not support: the field has no effect");
+  return true;
+};

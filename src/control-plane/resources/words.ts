@@ -81,3 +81,29 @@ export const annotationDuration = parsedText('a duration such as "10s" or "250ms
   const total = magnitude * UNIT_MS[(match[2] ?? "s") as Unit];
   return total <= LONGEST_MS ? parsed(total) : unparsed(`"${value}" is too long`);
 });
+
+/** Milliseconds of one unit as Go writes it. */
+const GO_UNIT_MS: Readonly<Record<string, number>> = {
+  ns: 1e-6,
+  us: 1e-3,
+  µs: 1e-3,
+  μs: 1e-3,
+  ms: 1,
+  s: 1000,
+  m: 60_000,
+  h: 3_600_000,
+};
+
+/** `10s`, `1m30s`, `1.5s`: the durations of ServiceProfiles (Go's time.ParseDuration, without a sign), in milliseconds. */
+export const goDuration = parsedText('a duration such as "10s", "1.5s" or "1m30s"', (value) => {
+  if (value === "0") return parsed(0);
+  const part = /(\d{1,15}\.?\d{0,9}|\.\d{1,9})(ns|us|µs|μs|ms|s|m|h)/y;
+  let total = 0;
+  while (part.lastIndex < value.length) {
+    const [, digits = "", unit = ""] = part.exec(value) ?? [];
+    const unitMs = GO_UNIT_MS[unit];
+    if (unitMs === undefined) return unparsed(`"${value}" is not a duration`);
+    total += Number(digits) * unitMs;
+  }
+  return value !== "" && total <= LONGEST_MS ? parsed(total) : unparsed(`"${value}" is not a duration`);
+});

@@ -24,10 +24,14 @@ export function addDestinationService(server: Server, streams: OpenStreams): voi
       });
     },
     getProfile: (call) => {
-      const { path } = call.request;
+      const { path, contextToken } = call.request;
       streams.serve(
         call,
-        newest(DestinationProfileSchema, (cluster) => findProfile(cluster, path), "stay_silent"),
+        newest(
+          DestinationProfileSchema,
+          (cluster) => findProfile(cluster, path, contextToken),
+          (_last, next) => (next === undefined ? "stay_silent" : "send"),
+        ),
       );
     },
   });

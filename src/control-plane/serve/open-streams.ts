@@ -6,6 +6,8 @@ import type { Lookup, LookupStatus } from "../index/lookup.ts";
 /** What a stream does about one state of the cluster. */
 export type Step<M> =
   | { readonly kind: "send"; readonly messages: readonly M[] }
+  /** The end with OK: the client asks again. */
+  | { readonly kind: "finish" }
   | { readonly kind: "end"; readonly error: GrpcError };
 
 export interface GrpcError {
@@ -59,6 +61,10 @@ export class OpenStreams {
       stale = blocked;
       if (blocked) return;
       const step = next(this.#cluster.value);
+      if (step.kind === "finish") {
+        finish();
+        return;
+      }
       if (step.kind === "end") {
         end();
         call.emit("error", step.error);

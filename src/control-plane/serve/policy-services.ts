@@ -7,7 +7,7 @@ import type { Cluster } from "../index/cluster.ts";
 import { findInboundPolicy } from "../index/inbound-policy.ts";
 import type { Lookup } from "../index/lookup.ts";
 import { findOutboundPolicy } from "../index/outbound-policy.ts";
-import { newest } from "./newest.ts";
+import { newest, type Change } from "./newest.ts";
 import { errorOf, type OpenStreams } from "./open-streams.ts";
 
 /** Serves the policies of ports that workloads listen on, and of targets that they connect to. */
@@ -19,7 +19,11 @@ export function addPolicyServices(server: Server, cluster: Watch<Cluster>, strea
       // The end makes the proxy ask again until the workload is back.
       streams.serve(
         call,
-        newest(ServerSchema, (now) => findInboundPolicy(now, request), "end"),
+        newest(
+          ServerSchema,
+          (now) => findInboundPolicy(now, request),
+          (_last, next) => (next === undefined ? "end" : "send"),
+        ),
       );
     },
   });
@@ -29,20 +33,33 @@ export function addPolicyServices(server: Server, cluster: Watch<Cluster>, strea
       const { request } = call;
       streams.serve(
         call,
-        newest(
-          OutboundPolicySchema,
-          (now) => findOutboundPolicy(now, request),
-          "stay_silent",
-          keepsItsService,
-        ),
+        newest(OutboundPolicySchema, (now) => findOutboundPolicy(now, request), outboundChange),
       );
     },
   });
 }
 
-/** A stream about a service does not become one about a bare address when the service is deleted: it waits for it to return. */
-function keepsItsService(last: OutboundPolicy, next: OutboundPolicy): boolean {
-  return last.metadata?.kind.case !== "resource" || next.metadata?.kind.case === "resource";
+/**
+ * A stream about a service waits for it to return when it is deleted. One about an address that an EgressNetwork, or
+ * nothing, speaks for ends when something else comes to speak for it: what a proxy has built for the one does not fit
+ * the other.
+ *
+ * Source: linkerd2, policy-controller/k8s/index/src/outbound/index.rs (`reinitialize_egress_watches`, `reinitialize_fallback_watches`).
+ */
+function outboundChange(last: OutboundPolicy, next: OutboundPolicy | undefined): Change {
+  if (kindOf(last) === "Service") return kindOf(next) === "Service" ? "send" : "stay_silent";
+  return next !== undefined && parentOf(last) === parentOf(next) ? "send" : "finish";
+}
+
+function kindOf(policy: OutboundPolicy | undefined): string | undefined {
+  const meta = policy?.metadata?.kind;
+  return meta?.case === "resource" ? meta.value.kind : meta?.value;
+}
+
+function parentOf(policy: OutboundPolicy): string {
+  const meta = policy.metadata?.kind;
+  if (meta?.case !== "resource") return meta?.value ?? "";
+  return `${meta.value.kind} ${meta.value.namespace}/${meta.value.name}`;
 }
 
 function respond<M>(reply: sendUnaryData<M>, found: Lookup<M>): void {
