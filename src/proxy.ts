@@ -33,7 +33,7 @@ import { createFamilies, type Families } from "./metrics/families.ts";
 import { buildInfoLabels, tlsInfoLabels } from "./metrics/labels.ts";
 import { MetricRegistry } from "./metrics/metric-registry.ts";
 import { registerProcessMetrics } from "./metrics/process-metrics.ts";
-import { TargetCache, type OutboundContext } from "./outbound/context.ts";
+import { DIALS_AHEAD_MAX, TargetCache, type OutboundContext } from "./outbound/context.ts";
 import { Dialer } from "./outbound/dial.ts";
 import { RouteMetricsFactory } from "./outbound/http/route-metrics.ts";
 import { listenForward, listenOutbound } from "./outbound/stack.ts";
@@ -338,7 +338,11 @@ function outboundContext(
     httpFailfastTimeoutMs: outbound.httpFailfastTimeoutMs,
     tcpQueueCapacity: outbound.tcpQueueCapacity,
     tcpFailfastTimeoutMs: outbound.tcpFailfastTimeoutMs,
+    hostnameLabels: outbound.hostnameLabels,
+    dialsAhead: new ConcurrencyLimit(DIALS_AHEAD_MAX),
     options: {
+      ingressMode: outbound.ingressMode,
+      dialAheadAfterMs: outbound.dialAheadAfterMs,
       detectTimeoutMs: outbound.detectTimeoutMs,
       http2Server: http2Server(outbound.http2Server),
     },

@@ -47,7 +47,9 @@ function positive(name: "rate" | "slow-ms" | "seconds" | "seed"): number | undef
   const given = values[name];
   if (given === undefined) return undefined;
   const number = Number(given);
-  if (number > 0 && Number.isFinite(number)) return number;
-  process.stderr.write(`--${name}: found "${given}", expected a number above 0\n`);
-  process.exit(64);
+  if (!(number > 0 && Number.isFinite(number))) {
+    process.stderr.write(`--${name}: found "${given}", expected a number above 0\n`);
+    process.exit(64);
+  }
+  return number;
 }

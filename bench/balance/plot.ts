@@ -66,7 +66,7 @@ function latencyPanel(runs: readonly Run[]): string[] {
       return [
         bar(at - 26, y(p50Ms), bottom, colour, 0.4),
         bar(at + 2, y(p99Ms), bottom, colour, 1),
-        text(at, y(p99Ms) - 6, `${p99Ms.toFixed(p99Ms < 100 ? 1 : 0)}`, "start"),
+        text(at, y(p99Ms) - 6, p99Ms.toFixed(p99Ms < 100 ? 1 : 0), "start"),
         text(at, bottom + 18, strategy, "middle"),
       ];
     }),

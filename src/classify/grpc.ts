@@ -30,6 +30,16 @@ export function grpcStatusName(code: number): string {
   return NAMES[code] ?? "UNKNOWN";
 }
 
+/**
+ * Reads `grpc-status`; undefined for what is no code at all. Breakers and metrics take that for `GRPC_UNKNOWN`.
+ *
+ * Source: gRPC, doc/statuscodes.md; tonic, tonic/src/status.rs (Code::from_bytes).
+ */
+export function parseGrpcStatus(text: string): number | undefined {
+  if (!/^(?:[0-9]|1[0-6])$/.test(text)) return undefined;
+  return Number(text);
+}
+
 /** Unknown, DeadlineExceeded, PermissionDenied, Internal, Unavailable, DataLoss. */
 const FAILURES: ReadonlySet<number> = new Set([2, 4, 7, 13, 14, 15]);
 

@@ -101,6 +101,8 @@ export interface OutboundConfig extends TransportConfig {
   /** Whether our own responses tell why in `l5d-proxy-error` and its like. */
   readonly informationalHeaders: boolean;
   readonly hostnameLabels: boolean;
+  /** How long a client is silent before its server is dialled (`OUTRIGGER_DIAL_AHEAD_AFTER`); undefined: never. */
+  readonly dialAheadAfterMs: number | undefined;
   /** Whether loopback addresses may be dialled as destinations (`OUTRIGGER_ALLOW_LOOPBACK`). */
   readonly allowLoopback: boolean;
 }

@@ -597,6 +597,12 @@ const OURS = {
     "false",
     "Peers live on loopback, as on laptops and in tests: outbound traffic may go there, inbound nobody is let in just for coming from there.",
   ),
+  dialAheadAfter: defaulted(
+    "OUTRIGGER_DIAL_AHEAD_AFTER",
+    DURATION_OR_NONE,
+    "20ms",
+    "How long an outbound client is silent before its server is dialled, to see whether it speaks first; set but empty for never.",
+  ),
   debugBuffers: defaulted(
     "OUTRIGGER_DEBUG_BUFFERS",
     BOOL,

@@ -99,6 +99,7 @@ export function loadOutbound(r: Reader, http2Client: Http2ClientConfig): Outboun
     ingressMode,
     informationalHeaders: !(r.optional(V.disableInformationalHeaders) ?? ingressMode),
     hostnameLabels: r.value(V.hostnameLabels),
+    dialAheadAfterMs: r.value(V.dialAheadAfter),
     allowLoopback: r.value(V.allowLoopback),
   };
 }

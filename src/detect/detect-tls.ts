@@ -4,7 +4,7 @@ import { assertNever } from "../parsed.ts";
 import type { Clock } from "../time/clock.ts";
 import type { Transport } from "../transport/transport.ts";
 import { parseClientHello } from "../wire/client-hello.ts";
-import { readPrefix } from "./peek.ts";
+import { readPrefix, type PeekOptions } from "./peek.ts";
 
 /** What a connection begins with. Unless it is `closed`, the transport is paused and `prefix` goes to the next driver. */
 export type TlsDetection =
@@ -23,14 +23,17 @@ export type TlsDetection =
 /**
  * Looks for a TLS ClientHello.
  *
+ * @param options `initial`: bytes that were read while the target was looked up.
+ *
  * Source: linkerd2-proxy, linkerd/tls/src/server.rs.
  */
 export async function detectTls(
   transport: Transport,
   clock: Clock,
   timeoutMs: number,
+  options: PeekOptions = {},
 ): Promise<TlsDetection> {
-  const read = await readPrefix(transport, clock, timeoutMs, parseClientHello);
+  const read = await readPrefix(transport, clock, timeoutMs, parseClientHello, options);
   switch (read.kind) {
     case "decided": {
       const { value, prefix } = read;

@@ -22,6 +22,7 @@
  */
 import type { ProxyError } from "../errors/proxy-error.ts";
 import { headerName, internField, type HeaderField, type HeaderName } from "../wire/header-field.ts";
+import type { StreamTimeouts } from "./timeouts.ts";
 
 /** 10, 11 and 20 stand for HTTP/1.0, HTTP/1.1 and HTTP/2: compared as numbers on the hot path. */
 export type HttpVersion = 10 | 11 | 20;
@@ -57,6 +58,8 @@ export class RequestHead {
   upgrade = false;
   /** Monotonic milliseconds at which the head was complete. */
   startedAtMs: number;
+  /** What its route allows it, enforced by the endpoint (`enforce-timeouts.ts`); undefined for most. */
+  timeouts: StreamTimeouts | undefined = undefined;
 
   constructor(
     version: HttpVersion,

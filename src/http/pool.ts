@@ -94,7 +94,7 @@ export class H1Pool implements HttpService {
     }
   }
 
-  /** Closes idle connections at once and the others after their exchange; takes no further calls. */
+  /** Closes idle connections at once and the others after their exchange, which may yet have to wait for them; takes no further calls. */
   close(): void {
     this.#closed = true;
     this.#sweep?.cancel();
@@ -134,8 +134,7 @@ export class H1Pool implements HttpService {
         const client = new H1Client(transport, group);
         group.connections++;
         this.#connections.add(client);
-        if (this.#closed) client.close();
-        else this.ready(group, client);
+        this.ready(group, client);
       },
       (error: unknown) => {
         this.#connecting--;
@@ -152,6 +151,8 @@ export class H1Pool implements HttpService {
     const pending = group.nextWaiting();
     if (pending !== undefined) {
       pending.start(client);
+      // A request that was waiting for this connection when the pool was closed is the last one on it.
+      if (this.#closed) client.close();
       return;
     }
     if (this.#closed || !group.shared || this.#idle >= this.#maxIdle) {

@@ -31,6 +31,11 @@ export class QueuedService implements HttpService {
     return this.#queue.isAvailable();
   }
 
+  /** Requests that wait now. */
+  get waiting(): number {
+    return this.#queue.length;
+  }
+
   call(head: RequestHead, last: boolean, response: ResponseSink): Sink {
     const { isReady, inner, name } = this.#params;
     // Nobody overtakes those who wait; but with nobody waiting a request must not cost a place in the queue.

@@ -39,6 +39,8 @@ export type Rescue =
 export interface RescueRow {
   readonly code: ErrorCode;
   readonly rescue: Rescue;
+  /** The row is about what kept a response from coming; the same inside of a body is an error without a row. */
+  readonly onlyBeforeHead?: true;
 }
 
 export function respondWith(status: number, grpcStatus: number, connection: "close" | "keep"): Rescue {
@@ -72,7 +74,7 @@ export class RescueService implements HttpService {
 
   constructor(inner: HttpService, options: RescueOptions) {
     this.#inner = inner;
-    this.#edge = { options, rows: new Map(options.table.map((row) => [row.code, row.rescue])) };
+    this.#edge = { options, rows: new Map(options.table.map((row) => [row.code, row])) };
   }
 
   call(head: RequestHead, last: boolean, response: ResponseSink): Sink {
@@ -117,7 +119,7 @@ class RescuedRequest implements Sink {
 
 interface Edge {
   readonly options: RescueOptions;
-  readonly rows: ReadonlyMap<ErrorCode, Rescue>;
+  readonly rows: ReadonlyMap<ErrorCode, RescueRow>;
 }
 
 class RescueSink extends PassingResponse {
@@ -149,7 +151,9 @@ class RescueSink extends PassingResponse {
 
   override reset(error: ProxyError): void {
     const { options, rows } = this.#edge;
-    const rescue = rows.get(error.code) ?? (options.outermost ? UNEXPECTED : undefined);
+    const row = rows.get(error.code);
+    const holds = row !== undefined && !(this.#started && row.onlyBeforeHead === true);
+    const rescue = holds ? row.rescue : options.outermost ? UNEXPECTED : undefined;
     if (rescue === undefined) return this.response.reset(error);
     options.onError(error);
     if (rescue.kind === "reset") return this.response.reset(error);

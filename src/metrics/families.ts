@@ -317,6 +317,12 @@ function openFamilies(r: MetricRegistry) {
       "TLS connections closed per route",
       EXPIRES,
     ),
+    outriggerOutboundDialAheadTotal: r.counter(
+      "open",
+      "outrigger_outbound_dial_ahead_total",
+      "Servers that were dialled while their client was silent, by what became of it",
+      EXPIRES,
+    ),
     outboundTcpTransferCostBytesTotal: r.counter(
       "open",
       "outbound_tcp_transfer_cost_bytes_total",

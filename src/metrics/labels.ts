@@ -358,6 +358,16 @@ export function routeLabels(parent: Meta, route: Meta, hostname: string): Labels
   return [...parentLabels(parent), ...outboundRouteLabels(route), ["hostname", hostname]];
 }
 
+/** Labels of `outbound_tcp_route_*`. `targetIp` is "" for a target that is known by name. */
+export function tcpRouteLabels(parent: Meta, route: Meta, targetIp: string, targetPort: number): Labels {
+  return [
+    ...parentLabels(parent),
+    ...outboundRouteLabels(route),
+    ["target_ip", targetIp],
+    ["target_port", String(targetPort)],
+  ];
+}
+
 /** RB: labels of `outbound_http_route_backend_*` and its kin. */
 export function routeBackendLabels(parent: Meta, route: Meta, backend: Meta): Labels {
   return [...parentLabels(parent), ...outboundRouteLabels(route), ...backendLabels(backend)];

@@ -2,25 +2,28 @@ import { formatSocketAddr, type SocketAddr } from "../addr/socket-addr.ts";
 import { detectHttp } from "../detect/detect-http.ts";
 import { errorFromNode } from "../errors/from-node.ts";
 import { ProxyError } from "../errors/proxy-error.ts";
-import { countEvent, observeEvent } from "../metrics/count-event.ts";
+import { countEvent } from "../metrics/count-event.ts";
 import {
   outboundAcceptedLabels,
   outboundTcpErrorLabels,
   parentLabels,
   withFirst,
 } from "../metrics/labels.ts";
-import { forward } from "../transport/forward.ts";
 import type { AcceptedSocket } from "../transport/listen.ts";
 import type { SocketTransport } from "../transport/socket-transport.ts";
 import { whenClosed } from "../transport/when-closed.ts";
 import type { OutboundContext } from "./context.ts";
+import { dialAheadFor, speaksFirst } from "./dial-ahead-for.ts";
 import type { Discovered } from "./discover.ts";
 import { errorLabel } from "./errors.ts";
 import { serveExplicit } from "./explicit.ts";
 import { serveHttp } from "./http/server.ts";
+import { serveIngress } from "./ingress.ts";
 import { chooseProtocol } from "./protocol.ts";
+import { countDetection, serveOpaque } from "./serve-detected.ts";
 import type { TargetStack } from "./target-stack.ts";
-import { formatTarget, type Target } from "./target.ts";
+import { defaultAuthority, type Target } from "./target.ts";
+import { serveTls } from "./tls/serve-tls.ts";
 import { waitForDiscovery } from "./wait-for-discovery.ts";
 
 /**
@@ -42,7 +45,9 @@ export async function acceptOutbound(context: OutboundContext, accepted: Accepte
   await closingOnFailure(context, accepted, origDst, () =>
     isOurs
       ? serveExplicit(context, accepted)
-      : serveTarget(context, accepted, { kind: "addr", addr: origDst }, formatSocketAddr(origDst)),
+      : context.options.ingressMode
+        ? serveIngress(context, accepted, origDst)
+        : serveTarget(context, accepted, { kind: "addr", addr: origDst }),
   );
 }
 
@@ -52,9 +57,7 @@ export async function acceptForward(
   accepted: AcceptedSocket,
   target: Target,
 ): Promise<void> {
-  await closingOnFailure(context, accepted, accepted.localAddr, () =>
-    serveTarget(context, accepted, target, formatTarget(target)),
-  );
+  await closingOnFailure(context, accepted, accepted.localAddr, () => serveTarget(context, accepted, target));
 }
 
 async function closingOnFailure(
@@ -84,7 +87,6 @@ async function serveTarget(
   context: OutboundContext,
   accepted: AcceptedSocket,
   target: Target,
-  authority: string,
 ): Promise<void> {
   const held = context.targets.acquire(target);
   whenClosed(accepted.socket, () => held.release());
@@ -99,19 +101,16 @@ async function serveTarget(
     context.families.outboundTcpProtocolConnectionsTotal,
     withFirst("protocol", PROTOCOLS[choice], parent),
   );
-  const http = (version: 1 | 2, prefix: Buffer): void =>
+  const http = (version: 1 | 2, prefix: Buffer): void => {
+    const service = stack.http(version, discovered);
+    const authority = stack.http1Authority ?? defaultAuthority(target);
+    const { peerAddr: client } = accepted;
     serveHttp(
       context,
-      {
-        client: accepted.peerAddr,
-        transport,
-        prefix,
-        version,
-        defaultAuthority: authority,
-        onClose: () => {},
-      },
-      stack.http(version, discovered),
+      { client, transport, prefix, version, defaultAuthority: authority, onClose: () => {} },
+      service,
     );
+  };
   switch (choice) {
     case "http1":
       return http(1, early);
@@ -120,10 +119,7 @@ async function serveTarget(
     case "opaque":
       return serveOpaque(context, stack, discovered, transport, early);
     case "tls":
-      throw new ProxyError(
-        "unexpected",
-        `${formatTarget(target)}: routing by TLS server name is not supported`,
-      );
+      return serveTls(context, stack.tls(discovered), transport, early);
     case "detect":
       return detectAndServe(context, stack, discovered, transport, early, http);
     default:
@@ -139,55 +135,37 @@ async function detectAndServe(
   early: Buffer,
   http: (version: 1 | 2, prefix: Buffer) => void,
 ): Promise<void> {
-  const { clock, families, options } = context;
-  const startedAtMs = clock.nowMs();
-  const found = await detectHttp(transport, clock, options.detectTimeoutMs, { initial: early });
-  const parent = parentLabels(discovered.policy.value.parent);
-  const seconds = (clock.nowMs() - startedAtMs) / 1000;
-  observeEvent(families.outboundTcpDetectHttpDurationSeconds, parent, seconds);
-  countEvent(families.outboundTcpDetectHttpResultsTotal, withFirst("result", RESULTS[found.kind], parent));
-  switch (found.kind) {
-    case "http1":
-      return http(1, found.prefix);
-    case "http2":
-      return http(2, found.prefix);
-    case "timeout":
-      context.log.info("Continuing after timeout: HTTP detection", { target: formatTarget(stack.target) });
-      return serveOpaque(context, stack, discovered, transport, found.prefix);
-    case "not_http":
-    case "stopped":
-      return serveOpaque(context, stack, discovered, transport, found.prefix);
-    case "closed":
-      throw found.error ?? new ProxyError("canceled", "closed by the application before it said anything");
-    default:
-      return found satisfies never;
+  const { clock, options } = context;
+  const { parent } = discovered.policy.value;
+  const ahead = dialAheadFor(context, transport, stack.target, parent, () =>
+    Promise.resolve(stack.opaque(discovered).route().route),
+  );
+  try {
+    const startedAtMs = clock.nowMs();
+    const found = await detectHttp(transport, clock, options.detectTimeoutMs, {
+      initial: early,
+      ...speaksFirst(ahead),
+    });
+    countDetection(context, parent, stack.target, found.kind, startedAtMs);
+    switch (found.kind) {
+      case "http1":
+        return http(1, found.prefix);
+      case "http2":
+        return http(2, found.prefix);
+      case "timeout":
+      case "not_http":
+      case "stopped":
+        return await serveOpaque(context, stack, discovered, transport, found.prefix, ahead);
+      case "closed":
+        throw found.error ?? new ProxyError("canceled", "closed by the application before it said anything");
+      default:
+        return found satisfies never;
+    }
+  } finally {
+    // Whoever has use for it has taken it by now.
+    ahead?.drop();
   }
-}
-
-/** Copies bytes both ways; the application learns of a failure to connect only by its connection closing. */
-export async function serveOpaque(
-  context: OutboundContext,
-  stack: TargetStack,
-  discovered: Discovered,
-  transport: SocketTransport,
-  prefix: Buffer,
-): Promise<void> {
-  const gone = new AbortController();
-  whenClosed(transport.socket, () => gone.abort());
-  const server = await stack.opaque(discovered).connect(gone.signal);
-  const leave = context.drain.join(() => {});
-  forward(transport, server, prefix, leave);
 }
 
 /** Label values of `outbound_tcp_protocol_connections_total`. */
 const PROTOCOLS = { http1: "http/1", http2: "http/2", detect: "detect", opaque: "opaq", tls: "tls" } as const;
-
-/** Label values of `outbound_tcp_detect_http_results_total`. */
-const RESULTS = {
-  http1: "http/1",
-  http2: "http/2",
-  not_http: "not_http",
-  stopped: "not_http",
-  timeout: "read_timeout",
-  closed: "error",
-} as const;

@@ -12,7 +12,9 @@ import type { SocketTransport } from "../transport/socket-transport.ts";
 import type { ByteHandler } from "../transport/transport.ts";
 import type { OutboundContext } from "./context.ts";
 import type { Discovered } from "./discover.ts";
+import type { OpaqueStack } from "./opaque.ts";
 import type { TargetStack } from "./target-stack.ts";
+import type { TcpRouteMetrics } from "./tcp-route-metrics.ts";
 
 /**
  * Answers CONNECT by a connection to the target as if it were opaque: 200 once the server is reached, then bytes.
@@ -27,16 +29,20 @@ export function connectTunnel(
   return {
     call: (head, _last, response) => {
       const tunnel = new Tunnel(context, head, response);
-      stack
-        .opaque(discovered)
-        .connect(tunnel.signal)
-        .then(
-          (server) => tunnel.open(server),
-          (thrown: unknown) => tunnel.fail(errorFromNode(thrown, "CONNECT")),
-        );
+      void openTunnel(tunnel, stack.opaque(discovered));
       return tunnel;
     },
   };
+}
+
+async function openTunnel(tunnel: Tunnel, stack: OpaqueStack): Promise<void> {
+  try {
+    const { route, metrics } = stack.route();
+    tunnel.count(metrics);
+    tunnel.open(await route.connect(tunnel.signal));
+  } catch (thrown) {
+    tunnel.fail(errorFromNode(thrown, "CONNECT"));
+  }
 }
 
 /** The tunnel as the request sink of the CONNECT and as the driver of the server's connection. */
@@ -53,6 +59,7 @@ class Tunnel implements Sink, ByteHandler {
   /** Bytes passed to the client that it has not taken yet. */
   #uncredited = 0;
   #over = false;
+  #metrics: TcpRouteMetrics | undefined = undefined;
 
   constructor(context: OutboundContext, head: RequestHead, response: ResponseSink) {
     this.#head = head;
@@ -62,6 +69,13 @@ class Tunnel implements Sink, ByteHandler {
 
   get signal(): AbortSignal {
     return this.#stop.signal;
+  }
+
+  /** Counts the tunnel as a connection of its route from now on. */
+  count(metrics: TcpRouteMetrics): void {
+    this.#metrics = metrics;
+    metrics.opened();
+    if (this.#over) metrics.closed(undefined);
   }
 
   open(server: SocketTransport): void {
@@ -77,7 +91,7 @@ class Tunnel implements Sink, ByteHandler {
   }
 
   fail(error: ProxyError): void {
-    if (this.#finish()) this.#response.reset(error);
+    if (this.#finish(error)) this.#response.reset(error);
   }
 
   data(buffer: Buffer, start: number, end: number, last: boolean): void {
@@ -99,8 +113,8 @@ class Tunnel implements Sink, ByteHandler {
     this.data(NOTHING, 0, 0, true);
   }
 
-  reset(): void {
-    if (!this.#finish()) return;
+  reset(error: ProxyError): void {
+    if (!this.#finish(error)) return;
     this.#stop.abort();
     this.#server?.reset();
   }
@@ -127,10 +141,9 @@ class Tunnel implements Sink, ByteHandler {
   }
 
   onClose(error: ProxyError | undefined): void {
-    // Also after the server's end: the client may still be sending, and nobody takes it any more.
-    if (!this.#finish()) return;
     const closed = new ProxyError("upstream_closed", "the server closed the tunnel", { side: "upstream" });
-    this.#response.reset(error ?? closed);
+    // Also after the server's end: the client may still be sending, and nobody takes it any more.
+    if (this.#finish(error ?? closed)) this.#response.reset(error ?? closed);
   }
 
   #flushHeld(): void {
@@ -150,9 +163,10 @@ class Tunnel implements Sink, ByteHandler {
     if (this.#clientEnded && this.#serverEnded && this.#held.length === 0) this.#finish();
   }
 
-  #finish(): boolean {
+  #finish(error?: ProxyError): boolean {
     if (this.#over) return false;
     this.#over = true;
+    this.#metrics?.closed(error);
     this.#held.length = 0;
     this.#leave();
     return true;

@@ -1,4 +1,5 @@
 import type { H2ServerOptions } from "../http/h2-options.ts";
+import type { ConcurrencyLimit } from "../stack/concurrency-limit.ts";
 import type { Drain } from "../stack/drain.ts";
 import { IdleCache, type Handle } from "../stack/idle-cache.ts";
 import type { OrigDst } from "../transport/orig-dst/orig-dst.ts";
@@ -12,6 +13,8 @@ export interface OutboundContext extends TargetContext {
   readonly origDst: OrigDst;
   readonly drain: Drain;
   readonly targets: TargetCache;
+  /** Servers that are dialled ahead of silent clients now: see `DIALS_AHEAD_MAX`. */
+  readonly dialsAhead: ConcurrencyLimit;
   readonly options: OutboundOptions;
 }
 
@@ -19,7 +22,17 @@ export interface OutboundContext extends TargetContext {
 export interface OutboundOptions {
   readonly detectTimeoutMs: number;
   readonly http2Server: H2ServerOptions;
+  /** Requests tell their targets themselves, and every connection is looked at. */
+  readonly ingressMode: boolean;
+  /** How long a client is silent before its server is dialled to see whether it speaks first; undefined: never. */
+  readonly dialAheadAfterMs: number | undefined;
 }
+
+/**
+ * Servers dialled ahead at once, in the whole process. Silent clients are few, unless somebody opens connections by the
+ * thousand to say nothing: those must not become as many connections of ours.
+ */
+export const DIALS_AHEAD_MAX = 256;
 
 /** Targets that nobody uses any more are bounded: applications may name any number. */
 const IDLE_TARGETS_MAX = 1024;

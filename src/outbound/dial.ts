@@ -1,4 +1,5 @@
-import { parseAddr, type NameAddr } from "../addr/name-addr.ts";
+import type { DnsName } from "../addr/dns-name.ts";
+import { parseAddr } from "../addr/name-addr.ts";
 import { isLoopback, type Ip } from "../addr/ip.ts";
 import { formatSocketAddr, type SocketAddr } from "../addr/socket-addr.ts";
 import { ProxyError } from "../errors/proxy-error.ts";
@@ -36,6 +37,12 @@ export interface DialerOptions {
 
 type MeshIdentity = Extract<EndpointMetadata["identity"], { kind: "mesh" }>;
 
+/**
+ * Whether endpoints at an address of this very workload are told apart. Single endpoints that bytes are forwarded to are
+ * taken as they are described, wherever they are (section 1.2 of the specification of the outbound proxy).
+ */
+export type Locality = "by_address" | "never_local";
+
 /** Connects to endpoints as their metadata asks: mutual TLS, the peer's inbound port, the transport header. */
 export class Dialer {
   readonly #options: DialerOptions;
@@ -51,9 +58,9 @@ export class Dialer {
   }
 
   /** How a connection to the endpoint is secured: a label of its metrics, and no guess. */
-  tlsOf(endpoint: Endpoint): ClientTls {
+  tlsOf(endpoint: Endpoint, locality: Locality = "by_address"): ClientTls {
     const { identity } = endpoint.metadata;
-    if (this.isLocal(endpoint.addr)) return { kind: "none", reason: "loopback" };
+    if (locality === "by_address" && this.isLocal(endpoint.addr)) return { kind: "none", reason: "loopback" };
     if (identity.kind !== "mesh") return { kind: "none", reason: "not_provided_by_service_discovery" };
     return { kind: "established", serverId: identity.serverId, serverName: identity.serverName };
   }
@@ -67,6 +74,7 @@ export class Dialer {
     session: Session,
     at: OutboundEndpoint,
     signal?: AbortSignal,
+    locality: Locality = "by_address",
   ): Promise<SocketTransport> {
     const { addr, metadata } = endpoint;
     if (!this.#options.allowLoopback && isLoopback(addr.ip)) {
@@ -74,7 +82,7 @@ export class Dialer {
         "connection refused: the outbound proxy does not initiate connections on the loopback interface";
       throw new ProxyError("io", `endpoint ${formatSocketAddr(addr)}: ${text}`);
     }
-    const local = this.isLocal(addr);
+    const local = locality === "by_address" && this.isLocal(addr);
     // An identity that nobody can check must never become clear text.
     if (metadata.identity.kind === "invalid" && !local) {
       throw new ProxyError(
@@ -112,10 +120,10 @@ export class Dialer {
     countEvent(this.#options.families.outriggerTlsHandshakesTotal, labels);
     // A peer that did not agree to the header would take it for application bytes.
     if (alpn === TRANSPORT_HEADER_ALPN) {
-      const named = namedTarget(authorityOverride);
+      const told = toldByOverride(authorityOverride);
       const header = encodeTransportHeader({
-        port: named?.port ?? addr.port,
-        name: named?.name,
+        port: told?.port ?? addr.port,
+        name: told?.name,
         sessionProtocol: protocolHint === "opaque" ? undefined : session,
       });
       transport.write(header, 0, header.length);
@@ -135,9 +143,16 @@ export class Dialer {
   }
 }
 
-/** The target a gateway is told: only an override with an explicit port and a name that can be looked up. */
-function namedTarget(override: string | undefined): NameAddr | undefined {
+/**
+ * What a gateway is told instead of the endpoint's own port: only an override with an explicit port counts, and only a
+ * name that can be looked up is passed on with it.
+ */
+function toldByOverride(
+  override: string | undefined,
+): { port: number; name: DnsName | undefined } | undefined {
   if (override === undefined) return undefined;
   const addr = parseAddr(override);
-  return addr.ok && addr.value.kind === "name" ? addr.value.name : undefined;
+  if (!addr.ok) return undefined;
+  const { value } = addr;
+  return value.kind === "name" ? value.name : { port: value.socket.port, name: undefined };
 }

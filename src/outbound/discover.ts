@@ -1,6 +1,5 @@
 import { cidrContains, type Cidr } from "../addr/cidr.ts";
 import { hasDnsSuffix } from "../addr/dns-name.ts";
-import type { Addr } from "../addr/name-addr.ts";
 import type { ControlPlane } from "../control/control-plane.ts";
 import { ProxyError } from "../errors/proxy-error.ts";
 import type { ClientPolicy, Profile } from "../policy/client-policy.ts";
@@ -8,7 +7,7 @@ import { synthesizeBalance, synthesizeForward, unknownEndpoint } from "../policy
 import type { Clock } from "../time/clock.ts";
 import { mapWatch } from "../watch/map-watch.ts";
 import { WatchCell, type Watch } from "../watch/watch.ts";
-import { formatTarget, type Target } from "./target.ts";
+import { addrOf, formatTarget, type Target } from "./target.ts";
 
 /** What the control plane says about a target; both parts go on following it. */
 export interface Discovered {
@@ -50,12 +49,12 @@ export async function discover(
   const addr = addrOf(target);
   const coming = mayHaveProfile(target, options) ? control.watchProfile(addr, signal) : undefined;
   const lookup = await control.watchOutboundPolicy(addr, signal);
+  // Nothing that a profile could say would change it.
+  if (lookup.kind === "failed") throw lookup.error;
   const profile = await (target.kind === "name" && coming !== undefined ? soon(coming, clock) : coming);
   switch (lookup.kind) {
     case "found":
       return { policy: lookup.watch, profile };
-    case "failed":
-      throw lookup.error;
     case "not_found":
       return { policy: synthesize(target, profile, options.detectTimeoutMs, signal), profile };
     default:
@@ -69,12 +68,6 @@ function soon<T>(promise: Promise<T>, clock: Clock): Promise<T | undefined> {
     const timer = clock.after(LATE_PROFILE_MS, () => resolve(undefined));
     promise.finally(() => timer.cancel()).then(resolve, reject);
   });
-}
-
-function addrOf(target: Target): Addr {
-  return target.kind === "addr"
-    ? { kind: "socket", socket: target.addr }
-    : { kind: "name", name: target.name };
 }
 
 function mayHaveProfile(target: Target, options: DiscoverOptions): boolean {

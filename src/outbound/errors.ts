@@ -21,6 +21,8 @@ export function errorLabel({ code }: ProxyError): string | undefined {
     case "failfast":
       return "failfast";
     case "response_timeout":
+    case "response_headers_timeout":
+    case "profile_timeout":
     case "request_timeout":
       return "response timeout";
     case "loadshed":

@@ -15,16 +15,12 @@ import {
 import { PendingExchange } from "../http/pending-exchange.ts";
 import { outboundAcceptedLabels } from "../metrics/labels.ts";
 import { parsed, unparsed, type Parsed } from "../parsed.ts";
-import type { Handle } from "../stack/idle-cache.ts";
 import type { AcceptedSocket } from "../transport/listen.ts";
 import { connectTunnel } from "./connect-tunnel.ts";
 import type { OutboundContext } from "./context.ts";
+import { HeldTargets } from "./held-targets.ts";
 import { serveHttp } from "./http/server.ts";
-import type { TargetStack } from "./target-stack.ts";
 import { formatTarget, type Target } from "./target.ts";
-
-/** Targets that one connection keeps at hand; a client that goes on to more begins anew. */
-const TARGETS_PER_CONNECTION_MAX = 64;
 
 /**
  * Explicit proxying: a connection that an application made to the outbound port itself. Each request tells its target,
@@ -58,10 +54,11 @@ export async function serveExplicit(context: OutboundContext, accepted: Accepted
 
 class ExplicitService implements HttpService {
   readonly #context: OutboundContext;
-  readonly #targets = new Map<string, Handle<TargetStack>>();
+  readonly #targets: HeldTargets;
 
   constructor(context: OutboundContext) {
     this.#context = context;
+    this.#targets = new HeldTargets(context.targets);
   }
 
   call(head: RequestHead, last: boolean, response: ResponseSink): Sink {
@@ -70,7 +67,7 @@ class ExplicitService implements HttpService {
     if (!target.ok) return refuse(response, head, target.problem);
     // The absolute form was meant for us, a proxy; the server is asked as servers are (RFC 9112 section 3.2.1).
     head.absoluteForm = false;
-    const stack = this.#stack(target.value);
+    const stack = this.#targets.get(target.value);
     const pending = new PendingExchange(head, last, response);
     stack.discovered.then(
       (discovered) => {
@@ -80,7 +77,7 @@ class ExplicitService implements HttpService {
         pending.start(service);
       },
       (thrown: unknown) => {
-        this.#forget(target.value, stack);
+        this.#targets.forget(stack);
         pending.fail(errorFromNode(thrown, formatTarget(target.value)));
       },
     );
@@ -88,28 +85,7 @@ class ExplicitService implements HttpService {
   }
 
   close(): void {
-    for (const held of this.#targets.values()) held.release();
-    this.#targets.clear();
-  }
-
-  /** The next request for that target asks the control plane anew. */
-  #forget(target: Target, stack: TargetStack): void {
-    const key = formatTarget(target);
-    const held = this.#targets.get(key);
-    if (held?.value !== stack) return;
-    this.#targets.delete(key);
-    held.release();
-  }
-
-  #stack(target: Target): TargetStack {
-    const key = formatTarget(target);
-    let held = this.#targets.get(key);
-    if (held === undefined) {
-      if (this.#targets.size >= TARGETS_PER_CONNECTION_MAX) this.close();
-      held = this.#context.targets.acquire(target);
-      this.#targets.set(key, held);
-    }
-    return held.value;
+    this.#targets.close();
   }
 }
 

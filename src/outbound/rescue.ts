@@ -33,9 +33,13 @@ export const ORIG_PROTO_RESCUE: readonly RescueRow[] = [
 export const SERVER_RESCUE: readonly RescueRow[] = [
   { code: "failfast", rescue: respondWith(504, 4, "close") },
   { code: "loadshed", rescue: respondWith(503, 14, "close") },
-  { code: "request_timeout", rescue: respondWith(504, 4, "keep") },
-  { code: "response_timeout", rescue: respondWith(504, 4, "keep") },
-  { code: "stream_idle_timeout", rescue: respondWith(504, 4, "keep") },
+  // A policy's timeouts leave the connection open: the application was told in time. A body that breaks off is another matter.
+  { code: "request_timeout", rescue: respondWith(504, 4, "keep"), onlyBeforeHead: true },
+  { code: "response_timeout", rescue: respondWith(504, 4, "keep"), onlyBeforeHead: true },
+  { code: "response_headers_timeout", rescue: respondWith(504, 4, "keep"), onlyBeforeHead: true },
+  { code: "stream_idle_timeout", rescue: respondWith(504, 4, "keep"), onlyBeforeHead: true },
+  // Unlike those of a policy, the timeout of a profile ends the connection, as it always has.
+  { code: "profile_timeout", rescue: respondWith(504, 4, "close") },
   { code: "require_id", rescue: respondWith(502, 14, "close") },
   { code: "fail_dispatcher", rescue: respondWith(502, 14, "close") },
   { code: "route_not_found", rescue: respondWith(404, 5, "keep") },

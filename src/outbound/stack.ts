@@ -2,14 +2,18 @@
  * The outbound proxy: from a connection that the application opens to the server that it wants.
  *
  *   accept          original destination, or explicit proxying, or a named forward       accept.ts, explicit.ts
+ *                   or, in ingress mode, request by request                              ingress.ts
  *   discover        profile and policy of the target, cached                             discover.ts, target-stack.ts
  *   protocol        by policy, or by looking                                             protocol.ts, accept.ts
- *   opaque          distribution, balancer, connect, copy                                opaque.ts, tcp-endpoint.ts
+ *     dial ahead    while a client is silent, in case its server speaks first            dial-ahead.ts
+ *   opaque          route, distribution, balancer, connect, copy                         opaque.ts, tcp-*.ts
+ *   TLS             route by server name, then as opaque                                 tls/
  *   serve HTTP      errors to responses, authority                                       http/server.ts, rescue.ts
- *     logical       routes of the policy in force                                        http/logical.ts
- *     route         metrics, filters, distribution over backends                         http/route.ts
+ *     logical       routes of the policy in force, or of the profile                     http/logical.ts, http/profile-service.ts
+ *     route         metrics; timeouts, retries; filters, distribution over backends      http/route.ts, retry.ts
  *     backend       queue, failfast, power of two choices over peak EWMA                 http/balancer.ts, endpoint-pool.ts
- *     endpoint      metrics, load, rescue, proxy headers, orig-proto, client             http/endpoint.ts
+ *     endpoint      metrics, load, circuit breaker                                       http/endpoint.ts, breaker.ts
+ *                   rescue, proxy headers, orig-proto, client
  *     dial          mutual TLS, transport header                                         dial.ts
  */
 import type { SocketAddr } from "../addr/socket-addr.ts";

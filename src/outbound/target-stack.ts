@@ -3,18 +3,23 @@ import type { HttpService } from "../http/message.ts";
 import type { Backend } from "../policy/client-policy.ts";
 import { formatMeta } from "../policy/meta.ts";
 import { authorityText } from "../metrics/labels.ts";
+import { httpProfileName, opaqueProfileName, opaqueProfilePolicy } from "../policy/profile-targets.ts";
 import { DEFAULT_LOAD } from "../policy/synthesize.ts";
 import type { ConcurrencyLimit } from "../stack/concurrency-limit.ts";
+import { mapWatch } from "../watch/map-watch.ts";
 import { discover, type Discovered, type DiscoverOptions } from "./discover.ts";
 import { BackendCache } from "./backend-cache.ts";
+import type { BreakerPolicy } from "./http/breaker.ts";
 import type { HttpBackend } from "./http/backend.ts";
 import { HttpBalancer } from "./http/balancer.ts";
 import { EndpointStack, type EndpointContext } from "./http/endpoint.ts";
 import { FailBackend } from "./http/fail-backend.ts";
 import { LogicalService } from "./http/logical.ts";
+import { ProfileService } from "./http/profile-service.ts";
 import type { RouteMetricsFactory } from "./http/route-metrics.ts";
 import { OpaqueStack } from "./opaque.ts";
-import { formatTarget, type Target } from "./target.ts";
+import { addrOf, formatTarget, type Target } from "./target.ts";
+import { TlsStack } from "./tls/tls-stack.ts";
 
 export interface TargetContext extends EndpointContext {
   readonly control: ControlPlane;
@@ -25,11 +30,13 @@ export interface TargetContext extends EndpointContext {
   readonly httpFailfastTimeoutMs: number;
   readonly tcpQueueCapacity: number;
   readonly tcpFailfastTimeoutMs: number;
+  /** Whether metrics show host and server names, which applications choose. */
+  readonly hostnameLabels: boolean;
 }
 
 /**
- * Everything that connections to one target share: what discovery says, and below it the stacks for HTTP/1, HTTP/2 and
- * opaque bytes, each made when first needed.
+ * Everything that connections to one target share: what discovery says, and below it the stacks for HTTP/1, HTTP/2, TLS
+ * and opaque bytes, each made when first needed.
  *
  * Source: linkerd2-proxy, linkerd/app/outbound/src/{discover,sidecar}.rs.
  */
@@ -39,12 +46,15 @@ export class TargetStack {
   readonly discovered: Promise<Discovered>;
   /** The same once it is there: nobody has to wait then. */
   known: Discovered | undefined = undefined;
+  /** Names HTTP/1 requests that name no host, where a profile routes them; undefined leaves it to the target's address. */
+  http1Authority: string | undefined = undefined;
   readonly #context: TargetContext;
   readonly #stop = new AbortController();
   readonly #closers: (() => void)[] = [];
   #http1: HttpService | undefined = undefined;
   #http2: HttpService | undefined = undefined;
   #opaque: OpaqueStack | undefined = undefined;
+  #tls: TlsStack | undefined = undefined;
 
   constructor(target: Target, context: TargetContext) {
     this.target = target;
@@ -57,14 +67,36 @@ export class TargetStack {
     );
   }
 
-  http(version: 1 | 2, { policy }: Discovered): HttpService {
-    if (version === 1) return (this.#http1 ??= this.#buildHttp(1, policy));
-    return (this.#http2 ??= this.#buildHttp(2, policy));
+  http(version: 1 | 2, discovered: Discovered): HttpService {
+    if (version === 1) return (this.#http1 ??= this.#buildHttp(1, discovered));
+    return (this.#http2 ??= this.#buildHttp(2, discovered));
   }
 
-  opaque({ policy }: Discovered): OpaqueStack {
+  /** Whether there are routes for HTTP, for those who come with requests without having asked the policy what to speak. */
+  routesHttp(version: 1 | 2, { policy, profile }: Discovered): boolean {
+    if ((version === 1 ? this.#http1 : this.#http2) !== undefined) return true;
+    const { kind } = policy.value.protocol;
+    return (kind !== "opaque" && kind !== "tls") || httpProfileName(profile?.value) !== undefined;
+  }
+
+  tls({ policy }: Discovered): TlsStack {
+    if (this.#tls === undefined) {
+      const stack = new TlsStack(formatTarget(this.target), policy, {
+        ...this.#context,
+        queueCapacity: this.#context.tcpQueueCapacity,
+        failfastTimeoutMs: this.#context.tcpFailfastTimeoutMs,
+      });
+      this.#tls = stack;
+      this.#closers.push(() => stack.close());
+    }
+    return this.#tls;
+  }
+
+  opaque(discovered: Discovered): OpaqueStack {
     if (this.#opaque === undefined) {
-      const stack = new OpaqueStack(policy, {
+      const name = discovered.profile?.value.logical;
+      const logical = name === undefined ? addrOf(this.target) : ({ kind: "name", name } as const);
+      const stack = new OpaqueStack(logical, this.#opaquePolicy(discovered), {
         ...this.#context,
         queueCapacity: this.#context.tcpQueueCapacity,
         failfastTimeoutMs: this.#context.tcpFailfastTimeoutMs,
@@ -81,10 +113,26 @@ export class TargetStack {
     for (const close of this.#closers) close();
   }
 
-  #buildHttp(version: 1 | 2, policy: Discovered["policy"]): HttpService {
-    const backends = new BackendCache((backend) => this.#backend(version, backend));
-    const { routeMetrics: metrics, random, inFlight } = this.#context;
+  /** Connections that are not HTTP know only the split of a profile. Whether it counts is settled once, as for HTTP. */
+  #opaquePolicy({ policy, profile }: Discovered): Discovered["policy"] {
+    const name = opaqueProfileName(profile?.value);
+    if (profile === undefined || name === undefined) return policy;
+    return mapWatch(profile, this.#stop.signal, (value) => opaqueProfilePolicy(name, value));
+  }
+
+  /** Whether the profile or the policy is in force is settled here, for as long as the stack lives. */
+  #buildHttp(version: 1 | 2, { policy, profile }: Discovered): HttpService {
+    const backends = new BackendCache((backend, breaker) => this.#backend(version, backend, breaker));
+    const name = httpProfileName(profile?.value);
+    if (profile !== undefined && name !== undefined) {
+      const service = new ProfileService(name, profile, backends, this.#context);
+      this.#closers.push(() => service.close());
+      if (version === 1) this.http1Authority = authorityText(name);
+      return service;
+    }
+    const { clock, routeMetrics: metrics, random, inFlight } = this.#context;
     const logical = new LogicalService(version, formatTarget(this.target), policy, backends, {
+      clock,
       metrics,
       random,
       inFlight,
@@ -93,12 +141,13 @@ export class TargetStack {
     return logical;
   }
 
-  #backend(version: 1 | 2, { dispatcher, meta }: Backend): HttpBackend {
+  #backend(version: 1 | 2, { dispatcher, meta }: Backend, policy: BreakerPolicy | undefined): HttpBackend {
     const name = formatMeta(meta);
     if (dispatcher.kind === "fail") return new FailBackend(`backend ${name}: ${dispatcher.message}`);
     const context = this.#context;
     const load = dispatcher.kind === "balance" ? dispatcher.load : DEFAULT_LOAD;
     const authority = dispatcher.kind === "balance" ? authorityText(dispatcher.path) : undefined;
+    const breaker = dispatcher.kind === "balance" ? policy : undefined;
     const stop = new AbortController();
     const balancer = new HttpBalancer({
       clock: context.clock,
@@ -107,7 +156,7 @@ export class TargetStack {
       failfastTimeoutMs: context.httpFailfastTimeoutMs,
       name: `backend ${name}`,
       makeEndpoint: (endpoint, changed) =>
-        new EndpointStack({ endpoint, version, load, authority }, context, changed),
+        new EndpointStack({ endpoint, version, load, authority, breaker }, context, changed),
       onClose: () => stop.abort(),
     });
     if (dispatcher.kind === "forward") balancer.update({ kind: "reset", endpoints: [dispatcher.endpoint] });

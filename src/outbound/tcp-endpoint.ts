@@ -4,7 +4,7 @@ import type { LoadParams } from "../policy/client-policy.ts";
 import type { Endpoint } from "../policy/endpoint.ts";
 import type { Clock } from "../time/clock.ts";
 import type { SocketTransport } from "../transport/socket-transport.ts";
-import type { Dialer } from "./dial.ts";
+import type { Dialer, Locality } from "./dial.ts";
 import type { PooledEndpoint } from "./endpoint-pool.ts";
 
 /**
@@ -20,6 +20,7 @@ export class TcpEndpoint implements PooledEndpoint {
   readonly #clock: Clock;
   readonly #dialer: Dialer;
   readonly #at: OutboundEndpoint;
+  readonly #locality: Locality;
 
   constructor(
     endpoint: Endpoint,
@@ -27,13 +28,15 @@ export class TcpEndpoint implements PooledEndpoint {
     authority: OutboundEndpoint["authority"],
     dialer: Dialer,
     clock: Clock,
+    locality: Locality = "by_address",
   ) {
     this.endpoint = endpoint;
     this.#clock = clock;
     this.#dialer = dialer;
     this.#load = new PeakEwma(load.defaultRttMs, load.decayMs, clock.nowMs());
     const { addr, metadata } = endpoint;
-    this.#at = { authority, addr, tls: dialer.tlsOf(endpoint), labels: metadata.labels };
+    this.#at = { authority, addr, tls: dialer.tlsOf(endpoint, locality), labels: metadata.labels };
+    this.#locality = locality;
   }
 
   load(nowMs: number): number {
@@ -44,7 +47,7 @@ export class TcpEndpoint implements PooledEndpoint {
     const startedAtMs = this.#clock.nowMs();
     this.#load.begin();
     try {
-      return await this.#dialer.dial(this.endpoint, undefined, this.#at, signal);
+      return await this.#dialer.dial(this.endpoint, undefined, this.#at, signal, this.#locality);
     } finally {
       this.#load.end(startedAtMs, this.#clock.nowMs(), undefined);
     }

@@ -86,17 +86,18 @@ export type FailureAccrual =
       readonly backoff: BackoffPolicy;
     };
 
-export type Distribution =
+/** @typeParam F the filters of its backends. */
+export type Distribution<F = Filter> =
   | { readonly kind: "empty" }
-  | { readonly kind: "first_available"; readonly backends: readonly RouteBackend[] }
+  | { readonly kind: "first_available"; readonly backends: readonly RouteBackend<F>[] }
   | {
       readonly kind: "random_available";
-      readonly backends: readonly (RouteBackend & { readonly weight: number })[];
+      readonly backends: readonly (RouteBackend<F> & { readonly weight: number })[];
     };
 
-export interface RouteBackend {
+export interface RouteBackend<F = Filter> {
   readonly backend: Backend;
-  readonly filters: readonly Filter[];
+  readonly filters: readonly F[];
 }
 
 export interface Backend {
@@ -127,7 +128,7 @@ export type OpaqueFilter =
 export interface OpaqueClientRoute {
   readonly meta: Meta;
   readonly filters: readonly OpaqueFilter[];
-  readonly distribution: Distribution;
+  readonly distribution: Distribution<OpaqueFilter>;
 }
 
 export type SniMatch =
@@ -138,7 +139,7 @@ export interface TlsClientRoute {
   readonly meta: Meta;
   readonly snis: readonly SniMatch[];
   readonly filters: readonly OpaqueFilter[];
-  readonly distribution: Distribution;
+  readonly distribution: Distribution<OpaqueFilter>;
 }
 
 /** The older ServiceProfile, as GetProfile tells it. */

@@ -56,7 +56,7 @@ const DEFAULT_PORTS: ReadonlyMap<string, number> = new Map([
   ["https", 443],
 ]);
 
-/** The new path; the query stays. */
+/** The new path and query. Behind a replaced prefix the rest stays; a full path brings its own query, or none. */
 function redirectedPath(
   modifier: PathModifier | undefined,
   target: string,
@@ -65,7 +65,7 @@ function redirectedPath(
   if (modifier === undefined) return parsed(target);
   const end = endOfPath(target);
   const query = target.slice(end);
-  if (modifier.kind === "full") return parsed(modifier.path + query);
+  if (modifier.kind === "full") return parsed(modifier.path);
   if (prefixLength === undefined) {
     return unparsed("redirect: a path prefix is to be replaced, but the rule matched no prefix");
   }

@@ -50,7 +50,7 @@ export function unknownEndpoint(addr: SocketAddr): Endpoint {
 
 function synthesize(name: SynthesizedName, dispatcher: Dispatcher, detectTimeoutMs: number): ClientPolicy {
   const meta = metaDefault(name);
-  const distribution: Distribution = {
+  const distribution: Distribution<never> = {
     kind: "first_available",
     backends: [{ backend: { meta, dispatcher }, filters: [] }],
   };

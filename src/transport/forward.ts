@@ -25,6 +25,7 @@ export interface Forward {
  *
  * @param prefix bytes already read from the client, sent first.
  * @param onEnd called once, when both connections are gone.
+ * @param greeting bytes already read from the server, sent first.
  *
  * Source: linkerd2-proxy, linkerd/duplex.
  */
@@ -33,9 +34,10 @@ export function forward(
   server: Transport,
   prefix: Buffer,
   onEnd: (end: ForwardEnd) => void,
+  greeting: Buffer = NOTHING,
 ): Forward {
   const pair = new Pair(client, server, onEnd);
-  replay(server, pair.fromServer, NOTHING);
+  replay(server, pair.fromServer, greeting);
   replay(client, pair.fromClient, prefix);
   return pair;
 }

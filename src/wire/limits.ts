@@ -90,3 +90,10 @@ export const H1_WINDOW_BYTES = 131_072;
 export const H1_UNREAD_BODY_BYTES = 65_536;
 /** How long a connection that we ended may take to be closed by its peer before it is cut. */
 export const H1_LINGER_MS = 5_000;
+
+// ---- retries -----------------------------------------------------------------------------------------------------
+
+/** LIM-20: request body kept for a retry, whatever a policy allows. Beyond: the request is not retried. */
+export const REPLAY_REQUEST_BYTES = 65_536;
+/** LIM-20: the same of all requests of the process. */
+export const REPLAY_PROCESS_BYTES = 67_108_864;

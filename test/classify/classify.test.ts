@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { failureHint } from "../../src/classify/failure-hint.ts";
-import { classifyGrpc, grpcStatusName, isGrpcDegraded } from "../../src/classify/grpc.ts";
+import { classifyGrpc, grpcStatusName, isGrpcDegraded, parseGrpcStatus } from "../../src/classify/grpc.ts";
 import { classifyHttp, isHttpDegraded } from "../../src/classify/http.ts";
 import { parseRetryAfter, parseRetryPushback } from "../../src/classify/retry-after.ts";
 
@@ -22,6 +22,12 @@ test("a gRPC response fails by what the service could not do", () => {
 test("overload is told from failure", () => {
   assert.deepEqual([429, 503, 200].map(isHttpDegraded), [true, false, false]);
   assert.deepEqual([8, 14, undefined].map(isGrpcDegraded), [true, false, false]);
+});
+
+test("a gRPC status is one of the seventeen codes, written as they are", () => {
+  for (let code = 0; code <= 16; code++) assert.equal(parseGrpcStatus(String(code)), code);
+  for (const text of ["", "17", "00", "014", "-1", "1.0", "0x1", " 1", "99", "x"])
+    assert.equal(parseGrpcStatus(text), undefined, text);
 });
 
 test("gRPC codes have their canonical names, others are unknown", () => {
@@ -56,6 +62,12 @@ describe("Retry-After", () => {
     ["Fri, 02 Jan 2026 03:04:35 GMT", 30_000],
     ["Fri, 02 Jan 2026 03:04:00 GMT", 0],
     ["Fri, 99 Jan 2026 03:04:35 GMT", undefined],
+    ["Friday, 02-Jan-26 03:04:35 GMT", 30_000],
+    ["Saturday, 02-Jan-99 03:04:35 GMT", 0],
+    ["Fri Jan  2 03:04:35 2026", 30_000],
+    ["Tue, 31 Feb 2026 03:04:35 GMT", undefined],
+    ["Fri, 02 Jam 2026 03:04:35 GMT", undefined],
+    ["Fri, 02 Jan 2026 25:04:35 GMT", undefined],
     ["2026-01-02T03:04:35Z", undefined],
     ["-1", undefined],
     ["1.5", undefined],

@@ -20,13 +20,13 @@ import type { Parsed } from "../../src/parsed.ts";
 import type { Profile } from "../../src/policy/client-policy.ts";
 import type { ServerPolicy } from "../../src/policy/server-policy.ts";
 import { ConcurrencyLimit } from "../../src/stack/concurrency-limit.ts";
+import type { Clock } from "../../src/time/clock.ts";
 import { CredentialsStore } from "../../src/tls/credentials.ts";
 import { HandshakePacer } from "../../src/tls/handshake-pacer.ts";
 import { Originator } from "../../src/tls/originate.ts";
 import { TransportMetrics } from "../../src/transport/transport-metrics.ts";
 import { WatchCell, type Watch } from "../../src/watch/watch.ts";
 import { TestCa } from "../support/certs.ts";
-import type { FakeClock } from "../support/fake-clock.ts";
 
 export function must<T>(value: Parsed<T>): T {
   if (!value.ok) throw new Error(value.problem);
@@ -83,7 +83,7 @@ const CA = TestCa.create();
 const ID = "client.shop.serviceaccount.identity.linkerd.cluster.local";
 
 /** A context over a scripted control plane and a clock that moves when told to; dialled addresses are real. */
-export function scriptedContext(clock: FakeClock, control: ControlPlane): TargetContext {
+export function scriptedContext(clock: Clock, control: ControlPlane): TargetContext {
   const families = createFamilies(new MetricRegistry(clock, 600_000));
   const transportMetrics = new TransportMetrics(families);
   const roots = must(parseTrustRoots(CA.certPem));
@@ -124,5 +124,6 @@ export function scriptedContext(clock: FakeClock, control: ControlPlane): Target
     httpFailfastTimeoutMs: 3_000,
     tcpQueueCapacity: 10,
     tcpFailfastTimeoutMs: 3_000,
+    hostnameLabels: false,
   };
 }

@@ -7,7 +7,6 @@ import type {
   LoadParams,
   RouteBackend,
 } from "../../policy/client-policy.ts";
-import type { Filter } from "../../policy/filter.ts";
 import { metaKind, metaName, metaNamespace, type Meta } from "../../policy/meta.ts";
 import type { WeightedAddr } from "../../proto/gen/destination_pb.js";
 import type * as proto from "../../proto/gen/outbound_pb.js";
@@ -43,10 +42,10 @@ interface ProtoDistribution<F> {
     | { readonly case: undefined; readonly value?: undefined };
 }
 
-export function distributionFromProto<F>(
+export function distributionFromProto<F, G>(
   { kind }: ProtoDistribution<F>,
-  filterFromProto: (filter: F) => Filter,
-): Distribution {
+  filterFromProto: (filter: F) => G,
+): Distribution<G> {
   switch (kind.case) {
     case "empty":
       return { kind: "empty" };
@@ -74,10 +73,10 @@ function nonEmpty<T>(items: readonly T[]): readonly T[] {
   return items.length > 0 ? items : field("backends", () => invalid("is empty"));
 }
 
-function routeBackend<F>(
+function routeBackend<F, G>(
   { backend, filters }: ProtoRouteBackend<F>,
-  filterFromProto: (filter: F) => Filter,
-): RouteBackend {
+  filterFromProto: (filter: F) => G,
+): RouteBackend<G> {
   return {
     backend: required("backend", backend, backendFromProto),
     filters: each("filters", filters, filterFromProto),

@@ -5,7 +5,6 @@ import type {
   SniMatch,
   TlsClientRoute,
 } from "../../policy/client-policy.ts";
-import type { Filter } from "../../policy/filter.ts";
 import type * as proto from "../../proto/gen/outbound_pb.js";
 import type * as tls from "../../proto/gen/tls_route_pb.js";
 import { distributionFromProto } from "./backend.ts";
@@ -38,7 +37,7 @@ function onlyRule(
   }
   return field("rules[0]", () => ({
     filters: each("filters", rule.filters, filterFromProto),
-    distribution: required("backends", rule.backends, (d) => distributionFromProto(d, backendFilter)),
+    distribution: required("backends", rule.backends, (d) => distributionFromProto(d, filterFromProto)),
   }));
 }
 
@@ -55,13 +54,6 @@ function filterFromProto({ kind }: ProtoFilter): OpaqueFilter {
     default:
       return assertNever(kind);
   }
-}
-
-/** A backend's filters share the type of HTTP ones; both kinds there are mean that no connection may use it. */
-function backendFilter(filter: ProtoFilter): Filter {
-  const converted = filterFromProto(filter);
-  const message = converted.kind === "forbidden" ? "forbidden by the route's backend" : converted.message;
-  return { kind: "internal_error", message };
 }
 
 function sniFromProto({ match }: tls.SniMatch): SniMatch {

@@ -12,6 +12,9 @@ const DEPTH_MAX = 64;
  * A condition on requests, or undefined where it is unusable. Inside `all` and `any` unusable members are left out;
  * inside `not` they spoil the whole, because its opposite would take everything.
  *
+ * A path pattern spans the whole path, each of its alternatives: linkerd2-proxy puts the anchors at its two ends only, so
+ * that `/a|/b` takes whatever begins with `/a`.
+ *
  * Source: linkerd2-proxy, linkerd/service-profiles/src/proto.rs.
  */
 export function requestMatchFromProto(
@@ -29,8 +32,10 @@ export function requestMatchFromProto(
       return inner && { kind: "not", of: inner };
     }
     case "path": {
-      const regex = compileRegex(anchored(of.value.regex.trim()));
-      return regex.ok ? { kind: "path", regex: regex.value } : undefined;
+      const source = of.value.regex.trim();
+      // Alone first: unbalanced parentheses must not find their match in those around it.
+      const regex = compileRegex(source).ok ? compileRegex(`^(?:${source})$`) : undefined;
+      return regex?.ok === true ? { kind: "path", regex: regex.value } : undefined;
     }
     case "method": {
       const method = convert(() => methodFromProto(of.value));
@@ -73,10 +78,6 @@ export function responseMatchFromProto(
 
 function members<T, U>(items: readonly T[], conversion: (item: T) => U | undefined): U[] {
   return items.flatMap((item) => conversion(item) ?? []);
-}
-
-function anchored(regex: string): string {
-  return `${regex.startsWith("^") ? "" : "^"}${regex}${regex.endsWith("$") ? "" : "$"}`;
 }
 
 function isStatus(status: number): boolean {

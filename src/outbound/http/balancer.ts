@@ -9,7 +9,7 @@ import {
 } from "../../http/message.ts";
 import { QueuedService } from "../../http/queued-service.ts";
 import type { EndpointUpdate } from "../../policy/endpoint.ts";
-import type { Clock } from "../../time/clock.ts";
+import type { Clock, Timer } from "../../time/clock.ts";
 import { EndpointPool, type PooledEndpoint } from "../endpoint-pool.ts";
 import type { HttpBackend } from "./backend.ts";
 
@@ -30,7 +30,8 @@ export interface BalancerParams {
 
 /**
  * Sends each request to one of the endpoints of a backend. While none is ready, requests wait; when the wait is too
- * long they fail, and later ones at once, until an endpoint is ready again.
+ * long they fail, and later ones at once, until an endpoint is ready again. An endpoint is ready when it is connected (or
+ * connects per request) and its circuit breaker admits a request: when all breakers are shut, it is as if none were there.
  *
  * A backend of one fixed endpoint is a balancer whose set never changes.
  *
@@ -39,18 +40,21 @@ export interface BalancerParams {
 export class HttpBalancer implements HttpBackend, EndpointListener {
   readonly #pool: EndpointPool<HttpEndpoint>;
   readonly #queue: QueuedService;
-  readonly #onClose: () => void;
+  readonly #params: BalancerParams;
+  #closing: Timer | undefined = undefined;
+  #closed = false;
   #failure: ProxyError | undefined = undefined;
 
   constructor(params: BalancerParams) {
     const { clock, queueCapacity, failfastTimeoutMs, name } = params;
-    this.#onClose = params.onClose;
+    this.#params = params;
     this.#queue = new QueuedService({
       clock,
       capacity: queueCapacity,
       failfastTimeoutMs,
       name,
-      isReady: () => this.#pool.readyCount > 0,
+      // Once the resolution has failed there is nothing to wait for, and an answer for all.
+      isReady: () => this.#pool.readyCount > 0 || this.#failure !== undefined,
       inner: { call: (head, last, response) => this.#send(head, last, response, clock.nowMs()) },
     });
     this.#pool = new EndpointPool(params.makeEndpoint, params.random, () => this.#queue.onReady());
@@ -65,25 +69,48 @@ export class HttpBalancer implements HttpBackend, EndpointListener {
     this.#pool.apply(update);
   }
 
-  /** The resolution is over for good: requests fail until this balancer is built anew. */
+  /** The resolution is over for good: requests fail, also those that wait, until this balancer is built anew. */
   failed(error: ProxyError): void {
-    this.#failure = error;
+    this.#failure = error.within(`${this.#params.name}: pool failed`);
     this.#pool.apply({ kind: "reset", endpoints: [] });
+    this.#queue.onReady();
   }
 
   call(head: RequestHead, last: boolean, response: ResponseSink): Sink {
-    if (this.#failure === undefined) return this.#queue.call(head, last, response);
-    response.reset(this.#failure);
-    return new DiscardSink(response);
+    return this.#queue.call(head, last, response);
   }
 
+  /**
+   * Ends new use. Requests that wait are no less under way than those that were sent: they still get an endpoint, or wait
+   * in vain as they would have.
+   */
   close(): void {
-    this.#onClose();
+    if (this.#closed || this.#closing !== undefined) return;
+    if (this.#queue.waiting === 0) this.#closeNow();
+    else this.#closeLater();
+  }
+
+  /** Nobody waits longer than failfast allows, unless others are served meanwhile; then the look is repeated. */
+  #closeLater(): void {
+    const { clock, failfastTimeoutMs } = this.#params;
+    this.#closing = clock.after(failfastTimeoutMs, () => {
+      if (this.#queue.waiting === 0) this.#closeNow();
+      else this.#closeLater();
+    });
+  }
+
+  #closeNow(): void {
+    this.#closed = true;
+    this.#params.onClose();
     this.#queue.close();
     this.#pool.close();
   }
 
   #send(head: RequestHead, last: boolean, response: ResponseSink, nowMs: number): Sink {
+    if (this.#failure !== undefined) {
+      response.reset(this.#failure);
+      return new DiscardSink(response);
+    }
     const endpoint = this.#pool.pick(nowMs);
     if (endpoint !== undefined) return endpoint.call(head, last, response);
     response.reset(new ProxyError("loadshed", "no endpoint is ready", { side: "proxy" }));

@@ -1,7 +1,10 @@
 import { formatSocketAddr } from "../../addr/socket-addr.ts";
+import type { Load } from "../../balance/load.ts";
 import { PeakEwma } from "../../balance/peak-ewma.ts";
+import { PenaltyPeakEwma } from "../../balance/penalty-peak-ewma.ts";
 import { ReconnectingH2 } from "../../http/client/reconnecting-h2.ts";
-import { CountedExchange, EndpointMetrics } from "../../http/endpoint-metrics.ts";
+import { EndpointMetrics } from "../../http/endpoint-metrics.ts";
+import { EnforceTimeouts } from "../../http/enforce-timeouts.ts";
 import type { H2Options } from "../../http/h2-options.ts";
 import type { HttpService, RequestHead, ResponseSink, Sink } from "../../http/message.ts";
 import { OrigProtoUpgrade } from "../../http/orig-proto.ts";
@@ -16,7 +19,10 @@ import type { BackoffParams } from "../../time/backoff.ts";
 import type { Clock } from "../../time/clock.ts";
 import type { Dialer } from "../dial.ts";
 import { CLIENT_RESCUE, ORIG_PROTO_RESCUE } from "../rescue.ts";
+import { BalancedExchange } from "./balanced-exchange.ts";
 import type { HttpEndpoint } from "./balancer.ts";
+import { EndpointBreaker, type BreakerPolicy } from "./breaker.ts";
+import { JudgedExchange, type Judgement } from "./judged-exchange.ts";
 import { ProxyHeaders } from "./proxy-headers.ts";
 
 export interface EndpointContext {
@@ -39,30 +45,39 @@ export interface EndpointTarget {
   /** What the application speaks. */
   readonly version: 1 | 2;
   readonly load: LoadParams;
+  /** Undefined where the policy wants no circuit breaker, and for a single endpoint, which has no others to stand in. */
+  readonly breaker?: BreakerPolicy | undefined;
   /** `name:port` of the balancer, for metrics; undefined for a single endpoint. */
   readonly authority: OutboundEndpoint["authority"];
 }
 
 /**
- * One endpoint of an HTTP backend. From the outside in: what is measured, what becomes of its failures, which headers
- * of the proxies stay with the proxies, and the client.
+ * One endpoint of an HTTP backend. From the outside in: what is measured and judged, what becomes of its failures, which
+ * headers of the proxies stay with the proxies, and the client.
  *
  * Which client: HTTP/2 requests, and HTTP/1 requests to a peer that takes them over HTTP/2, share one connection that is
  * made eagerly; until it stands the endpoint is not ready. Other HTTP/1 endpoints are always ready and connect per
- * request. Upgrades and CONNECT always travel as HTTP/1.
+ * request. Upgrades and CONNECT always travel as HTTP/1. An endpoint whose circuit breaker is shut is not ready either.
+ *
+ * The breaker stands outside of the rescue: a server that cannot be reached answers with a 502 and is judged by it.
  *
  * Source: linkerd2-proxy, linkerd/app/outbound/src/http/endpoint.rs.
  */
 export class EndpointStack implements HttpEndpoint {
   readonly #metrics: EndpointMetrics;
-  readonly #load: PeakEwma;
+  readonly #load: Load;
   readonly #clock: Clock;
+  readonly #breaker: EndpointBreaker | undefined;
+  /** Undefined where nothing asks about answers. */
+  readonly #judgement: Judgement | undefined;
   readonly #h2: ReconnectingH2 | undefined;
   readonly #http1: H1Pool | undefined;
   readonly #service: HttpService;
+  /** The same for requests with timeouts. */
+  readonly #timed: HttpService;
 
   constructor(target: EndpointTarget, context: EndpointContext, readinessChanged: () => void) {
-    const { endpoint, version, load, authority } = target;
+    const { endpoint, version, load, authority, breaker } = target;
     const { clock, dialer, random } = context;
     this.#clock = clock;
     const at: OutboundEndpoint = {
@@ -72,10 +87,26 @@ export class EndpointStack implements HttpEndpoint {
       labels: endpoint.metadata.labels,
     };
     this.#metrics = new EndpointMetrics(context.families, outboundEndpointLabels(at), () => clock.nowMs());
-    this.#load = new PeakEwma(load.defaultRttMs, load.decayMs, clock.nowMs());
+    this.#load = loadFor(load, clock.nowMs());
     const local = dialer.isLocal(endpoint.addr);
     const overHttp2 = version === 2 || (endpoint.metadata.protocolHint === "h2" && !local);
     const name = formatSocketAddr(endpoint.addr);
+    this.#breaker =
+      breaker === undefined
+        ? undefined
+        : new EndpointBreaker({
+            accrual: breaker.accrual,
+            clock,
+            random,
+            log: context.log,
+            name,
+            onReadiness: readinessChanged,
+          });
+    const penalizes = load.kind === "penalty_peak_ewma";
+    this.#judgement =
+      breaker !== undefined || penalizes
+        ? { breaker: this.#breaker, isAlwaysGrpc: breaker?.isGrpc === true, penalizes }
+        : undefined;
     this.#h2 = overHttp2
       ? new ReconnectingH2({
           clock,
@@ -115,10 +146,12 @@ export class EndpointStack implements HttpEndpoint {
       onError: (error) =>
         context.log.debug("Request failed", { "endpoint.addr": name, error: error.message }),
     });
+    this.#timed = new EnforceTimeouts(this.#service, clock, `endpoint ${name}`);
     this.#h2?.start();
   }
 
   get ready(): boolean {
+    if (this.#breaker?.admits === false) return false;
     return this.#h2 === undefined || this.#h2.ready;
   }
 
@@ -127,18 +160,25 @@ export class EndpointStack implements HttpEndpoint {
   }
 
   call(head: RequestHead, last: boolean, response: ResponseSink): Sink {
-    return new BalancedExchange(this.#metrics, this.#load, this.#clock, head, response).start(
-      this.#service,
-      head,
-      last,
-    );
+    const exchange =
+      this.#judgement === undefined
+        ? new BalancedExchange(this.#metrics, this.#load, this.#clock, head, response)
+        : new JudgedExchange(this.#judgement, this.#metrics, this.#load, this.#clock, head, response);
+    return exchange.start(head.timeouts === undefined ? this.#service : this.#timed, head, last);
   }
 
   close(): void {
+    this.#breaker?.close();
     this.#h2?.close();
     this.#http1?.close();
     this.#metrics.close();
   }
+}
+
+function loadFor(params: LoadParams, nowMs: number): Load {
+  return params.kind === "penalty_peak_ewma"
+    ? new PenaltyPeakEwma(params, nowMs)
+    : new PeakEwma(params.defaultRttMs, params.decayMs, nowMs);
 }
 
 /** Discovery may set the HTTP/2 parameters of an endpoint; groups it leaves out stay as they are configured. */
@@ -161,31 +201,4 @@ function clientFor(h2: ReconnectingH2 | undefined, http1: H1Pool | undefined): H
     return http1;
   }
   return http1 === undefined ? h2 : new OrigProtoUpgrade(h2, http1);
-}
-
-/** Counts an exchange and measures the load it puts on its endpoint. */
-class BalancedExchange extends CountedExchange {
-  readonly #load: PeakEwma;
-  readonly #clock: Clock;
-  readonly #sentAtMs: number;
-
-  constructor(
-    metrics: EndpointMetrics,
-    load: PeakEwma,
-    clock: Clock,
-    head: RequestHead,
-    response: ResponseSink,
-  ) {
-    super(metrics, head, response);
-    this.#load = load;
-    this.#clock = clock;
-    this.#sentAtMs = clock.nowMs();
-    load.begin();
-  }
-
-  /** The first byte of the response ends the measurement: what streams on for hours says nothing about latency. */
-  protected override onFirstByte(): void {
-    super.onFirstByte();
-    this.#load.end(this.#sentAtMs, this.#clock.nowMs(), undefined);
-  }
 }

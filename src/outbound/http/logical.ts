@@ -20,6 +20,7 @@ import type { RequestView } from "../../policy/request-view.ts";
 import type { Watch } from "../../watch/watch.ts";
 import { backendsOf, type BackendCache } from "../backend-cache.ts";
 import type { HttpBackend } from "./backend.ts";
+import { breakerPolicy } from "./breaker.ts";
 import { RouteStack, type RouteStackContext } from "./route.ts";
 
 type AnyClientRoute = HttpClientRoute | GrpcClientRoute;
@@ -105,7 +106,7 @@ export class LogicalService implements HttpService {
     if (next === undefined) return;
     for (const stack of this.#snapshot.stacks.values()) stack.close();
     this.#snapshot = next;
-    this.#backends.retain(next.backends);
+    this.#backends.retain(next.backends, breakerPolicy(next));
   }
 }
 

@@ -23,6 +23,18 @@ export class RouteMetricsFactory {
   }
 }
 
+/** `outbound_{http,grpc}_route_retry_*` of one route. */
+export interface RetryCounters {
+  /** Retries sent. */
+  readonly requests: Counter;
+  /** Retries whose response was passed on because it was not worth another. */
+  readonly successes: Counter;
+  /** Outcomes still worth a retry when all were used up. */
+  readonly limitExceeded: Counter;
+  /** Retries that found no backend ready. */
+  readonly overflow: Counter;
+}
+
 /**
  * Counts the requests of one route: `outbound_{http,grpc}_route_request_*`, once per request of the application whatever
  * happened to it below.
@@ -38,6 +50,7 @@ export class RouteMetrics {
   readonly #byStatus: (Counter | undefined)[] = [];
   readonly #others = new Map<string, Counter>();
   readonly #held: Labels[] = [];
+  #retries: RetryCounters | undefined = undefined;
   #closed = false;
 
   constructor(families: RouteFamilies, labels: Labels, isGrpc: boolean, nowMs: () => number) {
@@ -68,7 +81,7 @@ export class RouteMetrics {
     }
     const label = this.isGrpc ? "grpc_status" : "http_status";
     const outcome = this.isGrpc
-      ? grpcStatusName(Number(grpcStatus ?? GRPC_UNKNOWN))
+      ? grpcStatusName(Number(grpcStatus ?? error?.detail.grpcStatus ?? GRPC_UNKNOWN))
       : status === 0
         ? statusOfError(error)
         : String(status);
@@ -82,12 +95,40 @@ export class RouteMetrics {
     cell.value++;
   }
 
+  /** Made when first asked for: routes without retries show none. */
+  get retries(): RetryCounters {
+    if (this.#retries !== undefined) return this.#retries;
+    const { retryRequestsTotal, retrySuccessesTotal, retryLimitExceededTotal, retryOverflowTotal } =
+      this.#families;
+    this.#retries = {
+      requests: retryRequestsTotal.cell(this.#labels),
+      successes: retrySuccessesTotal.cell(this.#labels),
+      limitExceeded: retryLimitExceededTotal.cell(this.#labels),
+      overflow: retryOverflowTotal.cell(this.#labels),
+    };
+    if (this.#closed) this.#releaseRetries();
+    return this.#retries;
+  }
+
   /** Requests that are still under way go on being counted. */
   close(): void {
     this.#closed = true;
+    if (this.#retries !== undefined) this.#releaseRetries();
     this.#families.requestDurationSeconds.release(this.#labels);
     for (const labels of this.#held) this.#families.requestStatusesTotal.release(labels);
     this.#held.length = 0;
+  }
+
+  #releaseRetries(): void {
+    const { retryRequestsTotal, retrySuccessesTotal, retryLimitExceededTotal, retryOverflowTotal } =
+      this.#families;
+    for (const family of [
+      retryRequestsTotal,
+      retrySuccessesTotal,
+      retryLimitExceededTotal,
+      retryOverflowTotal,
+    ])
+      family.release(this.#labels);
   }
 
   #cell(label: string, outcome: string, error: string): Counter {
@@ -114,8 +155,10 @@ function errorName(error: ProxyError): string {
     case "redirected":
     case "injected_failure":
       return "";
-    case "response_timeout":
+    case "response_headers_timeout":
       return "RESPONSE_HEADERS_TIMEOUT";
+    case "response_timeout":
+      return "RESPONSE_STREAM_TIMEOUT";
     case "request_timeout":
       return "REQUEST_TIMEOUT";
     case "stream_idle_timeout":

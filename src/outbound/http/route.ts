@@ -11,17 +11,21 @@ import {
 import { ObservedExchange } from "../../http/observed-exchange.ts";
 import { PassingResponse } from "../../http/passing-response.ts";
 import { applyRequestFilters, applyResponseFilters, changesResponse } from "../../policy/apply-filters.ts";
-import type { ClientRule, Distribution, FailureAccrual, RouteBackend } from "../../policy/client-policy.ts";
+import type { Distribution, FailureAccrual, RouteBackend } from "../../policy/client-policy.ts";
 import type { Filter } from "../../policy/filter.ts";
 import { formatMeta, type Meta } from "../../policy/meta.ts";
 import type { ConcurrencyLimit } from "../../stack/concurrency-limit.ts";
+import type { Clock } from "../../time/clock.ts";
 import type { HeaderField } from "../../wire/header-field.ts";
 import type { BackendCache } from "../backend-cache.ts";
 import type { HttpBackend } from "./backend.ts";
+import { breakerPolicy, type BreakerPolicy } from "./breaker.ts";
+import { needsExtensions, RequestExtensions, type RetriedRule } from "./request-extensions.ts";
 import type { RouteMetrics, RouteMetricsFactory } from "./route-metrics.ts";
 
 /** What all routes of a proxy share. */
 export interface RouteStackContext {
+  readonly clock: Clock;
   readonly random: () => number;
   readonly metrics: RouteMetricsFactory;
   /** Requests of the whole proxy that wait for response headers (LIM-23). */
@@ -34,7 +38,7 @@ export interface RouteTarget {
   readonly logical: string;
   readonly parent: Meta;
   readonly route: Meta;
-  readonly rule: ClientRule<unknown, unknown>;
+  readonly rule: RetriedRule;
   readonly prefixLength: number | undefined;
   readonly isGrpc: boolean;
   readonly failureAccrual: FailureAccrual | undefined;
@@ -46,9 +50,11 @@ interface Arm {
 }
 
 /**
- * One rule of a route: its filters, then one of its backends.
+ * One rule of a route: metrics; timeouts and retries, where it has any; then for each attempt its filters, and one of its
+ * backends.
  *
- * Retries and timeouts belong here, outside of the filters: each attempt starts from the pristine request.
+ * Retries are outside of the filters, so that each attempt starts from the request as it came, and inside of the metrics,
+ * which count the requests of the application.
  *
  * Source: linkerd2-proxy, linkerd/app/outbound/src/http/logical/policy/route.rs.
  */
@@ -67,10 +73,20 @@ export class RouteStack implements HttpService {
     this.#prefix = `logical service ${target.logical}: route ${formatMeta(target.route)}`;
     this.#filters = target.rule.filters;
     this.#random = context.random;
-    this.#distributor = distributor(target.rule.distribution, backends);
+    this.#distributor = distributor(target.rule.distribution, backends, breakerPolicy(target));
     this.#metrics = context.metrics.forRoute(target.parent, target.route, target.isGrpc);
     this.#inFlight = context.inFlight;
-    this.#send = { call: (head, last, response) => this.#dispatch(head, last, response) };
+    const attempts: HttpService = {
+      call: (head, last, response) => this.#dispatch(head, last, response),
+    };
+    this.#send = needsExtensions(target.rule)
+      ? new RequestExtensions(target.rule, {
+          attempts,
+          clock: context.clock,
+          random: context.random,
+          metrics: this.#metrics,
+        })
+      : attempts;
   }
 
   call(head: RequestHead, last: boolean, response: ResponseSink): Sink {
@@ -99,9 +115,10 @@ export class RouteStack implements HttpService {
       const answered = this.#answer(filters, head, response);
       if (answered !== undefined) return answered;
     }
+    // A response meets the filters on its way back: first those of the backend, then those of the route.
     let inner = response;
-    if (changesResponse(filters)) inner = new ResponseFilterSink(filters, inner);
     if (changesResponse(this.#filters)) inner = new ResponseFilterSink(this.#filters, inner);
+    if (changesResponse(filters)) inner = new ResponseFilterSink(filters, inner);
     return backend.call(head, last, inner);
   }
 
@@ -118,8 +135,15 @@ function isAvailable(arm: Arm): boolean {
   return arm.backend.available;
 }
 
-function distributor(distribution: Distribution, backends: BackendCache<HttpBackend>): Distributor<Arm> {
-  const arm = ({ backend, filters }: RouteBackend): Arm => ({ backend: backends.get(backend), filters });
+function distributor(
+  distribution: Distribution,
+  backends: BackendCache<HttpBackend>,
+  breaker: BreakerPolicy | undefined,
+): Distributor<Arm> {
+  const arm = ({ backend, filters }: RouteBackend): Arm => ({
+    backend: backends.get(backend, breaker),
+    filters,
+  });
   switch (distribution.kind) {
     case "empty":
       return new Distributor<Arm>("first_available", []);

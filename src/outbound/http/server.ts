@@ -21,6 +21,8 @@ export interface HttpConnection {
   readonly version: 1 | 2;
   /** For HTTP/1 requests that name no host; undefined fails them. */
   readonly defaultAuthority: string | undefined;
+  /** The service gives requests their authority itself: where it is sent decides what that is. */
+  readonly authorityByService?: true;
   /** Called once, when the connection is gone. */
   readonly onClose: () => void;
 }
@@ -33,9 +35,10 @@ export interface HttpConnection {
  */
 export function serveHttp(context: OutboundContext, connection: HttpConnection, service: HttpService): void {
   const { clock, drain, families, log, informationalHeaders, options } = context;
-  const { client, transport, prefix, version, defaultAuthority } = connection;
+  const { client, transport, prefix, version, defaultAuthority, authorityByService } = connection;
   const authority = defaultAuthority === undefined ? undefined : authorityOf(defaultAuthority);
-  const inner = version === 1 ? new NormalizeAuthority(service, authority) : service;
+  const normalizes = version === 1 && authorityByService !== true;
+  const inner = normalizes ? new NormalizeAuthority(service, authority) : service;
   const rescued = new RescueService(inner, {
     table: SERVER_RESCUE,
     outermost: true,

@@ -58,8 +58,21 @@ describe("the conditions of a profile", () => {
     for (const regex of ["/a.*", " /a.* ", "^/a.*$"]) {
       const match = condition(path(regex));
       assert.ok(match?.kind === "path");
-      assert.equal(match.regex.source, "^/a.*$");
+      for (const path of ["/a", "/abc"]) assert.ok(match.regex.matchesWhole(path), regex);
+      for (const path of ["/b/a", "a"]) assert.ok(!match.regex.matchesWhole(path), regex);
     }
+  });
+  it("match whole paths in each of their alternatives", () => {
+    for (const regex of ["/a|/ab|/b/.*", "^/a$|^/ab$|^/b/.*$"]) {
+      const match = condition(path(regex));
+      assert.ok(match?.kind === "path");
+      for (const path of ["/a", "/ab", "/b/c"]) assert.ok(match.regex.matchesWhole(path), `${regex} ${path}`);
+      for (const path of ["/abc", "/c/a", "/x/b/c"])
+        assert.ok(!match.regex.matchesWhole(path), `${regex} ${path}`);
+    }
+  });
+  it("drop the route when parentheses are unbalanced", () => {
+    assert.equal(condition(path("/a)|(/b")), undefined);
   });
   it("drop the route when they are missing, unknown or not a regular expression", () => {
     assert.deepEqual(profile({ routes: [{}] }).routes, []);
