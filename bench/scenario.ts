@@ -2,10 +2,15 @@
 import { parseArgs } from "node:util";
 import { table } from "./harness/report.ts";
 import { bulk } from "./scenarios/bulk.ts";
+import { brokenPromises as brokenCanary, canaryText } from "./scenarios/canary-result.ts";
+import { canary } from "./scenarios/canary.ts";
 import { integrity } from "./scenarios/integrity.ts";
+import { brokenPromises as brokenDay } from "./scenarios/outbound-day-result.ts";
+import { outboundDayText } from "./scenarios/outbound-day-text.ts";
+import { outboundDay } from "./scenarios/outbound-day.ts";
 import { rotation } from "./scenarios/rotation.ts";
 
-const HELP = `npm run scenario -- NAME [--seconds N] [--seed N]
+const HELP = `npm run scenario -- NAME [--seconds N] [--requests N] [--seed N]
 
   bulk       100 MiB each way over HTTP/1, HTTP/2, gRPC and TCP through a pair of proxies, byte for byte, to a reader ten
              times slower than the writer: no proxy may grow by 64 MiB (about a minute and a half)
@@ -13,17 +18,26 @@ const HELP = `npm run scenario -- NAME [--seconds N] [--seed N]
   integrity  bodies from 1 byte to 64 MiB both ways over HTTP/1, HTTP/2, gRPC and TCP, in mutual TLS and clear text, to
              and from fast and slow peers, 200 at once: not one wrong byte. For 5 minutes, or --seconds N; the same
              exchanges as before with --seed N
+  outbound-day
+             an outbound proxy in front of ten endpoints that in turn leave, come back, die, become slow and fail, at 200
+             requests a second: 99.9 % succeed, none is sent again against its policy, and the slow endpoint gets less
+             than 2 %. For 5 minutes, or --seconds N: one round of incidents a minute, a short one if N is below 60
+  canary     the weights of a route go from 0/100 to 100/0 in ten steps: the split is as asked within 1.5 percentage
+             points, and no request fails. With 10,000 requests a step, or --requests N
 
-Runs the control plane and both proxies as processes on loopback. Exits with 1 if what it shows does not hold.
+Runs the control plane and the proxies as processes on loopback. Exits with 1 if what it shows does not hold.
 `;
 
 const MIB = 1 << 20;
 const GROWTH_MAX_MIB = 64;
 const INTEGRITY_SECONDS = 300;
+const OUTBOUND_DAY_SECONDS = 300;
+const CANARY_REQUESTS = 10_000;
 
 interface Options {
   /** Undefined: as long as the scenario is made for. */
   readonly seconds: number | undefined;
+  readonly requests: number | undefined;
   readonly seed: number | undefined;
 }
 
@@ -91,12 +105,30 @@ const SCENARIOS: Readonly<Record<string, (options: Options) => Promise<readonly 
     console.log(`\n${result.seconds.toFixed(0)} s, ${result.failures.length} failures`);
     return result.failures;
   },
+
+  async "outbound-day"({ seconds = OUTBOUND_DAY_SECONDS }) {
+    const result = await outboundDay({ seconds }, ({ kind, endpoint, fromMs }) => {
+      process.stderr.write(`${(fromMs / 1000).toFixed(0)} s: endpoint ${endpoint} ${kind}\n`);
+    });
+    console.log(outboundDayText(result));
+    return brokenDay(result);
+  },
+
+  async canary({ requests = CANARY_REQUESTS }) {
+    const result = await canary({ requests }, ({ weights }) => {
+      process.stderr.write(`${weights.before}/${weights.canary}: all requests answered\n`);
+    });
+    console.log(canaryText(result));
+    return brokenCanary(result);
+  },
 };
 
-function number(option: "seconds" | "seed"): number | undefined {
+function number(option: "seconds" | "requests" | "seed"): number | undefined {
   const text = values[option];
   if (text === undefined) return undefined;
-  if (!/^\d{1,10}$/.test(text)) throw new Error(`--${option}: found "${text}", expected a whole number`);
+  const least = option === "seed" ? 0 : 1;
+  if (!/^\d{1,10}$/.test(text) || Number(text) < least)
+    throw new Error(`--${option}: found "${text}", expected a whole number from ${least}`);
   return Number(text);
 }
 
@@ -104,6 +136,7 @@ const { values, positionals } = parseArgs({
   options: {
     help: { type: "boolean", short: "h" },
     seconds: { type: "string" },
+    requests: { type: "string" },
     seed: { type: "string" },
   },
   allowPositionals: true,
@@ -117,7 +150,11 @@ if (values.help === true) {
   process.stderr.write(`scenario: found "${positionals.join(" ")}", expected one of ${known}\n`);
   process.exitCode = 64;
 } else {
-  const broken = await scenario({ seconds: number("seconds"), seed: number("seed") });
+  const broken = await scenario({
+    seconds: number("seconds"),
+    requests: number("requests"),
+    seed: number("seed"),
+  });
   for (const problem of broken) console.error(`BROKEN: ${problem}`);
   if (broken.length > 0) process.exitCode = 1;
 }

@@ -2,7 +2,7 @@
 import type { FigureName } from "./figures.ts";
 import type { LoadSpec } from "./load/load-spec.ts";
 import type { Job, Peer } from "./peers/peer.ts";
-import { COST_OF_ROUTES, COST_OF_ENDPOINTS, COST_OF_POLICY } from "./variants.ts";
+import { COST_OF_ENDPOINTS, COST_OF_POLICY, COST_OF_ROUTE_POLICY, COST_OF_ROUTES } from "./variants.ts";
 
 /** Where and for how long is the runner's business. */
 export type Load = Omit<LoadSpec, "port" | "authority" | "warmUpSeconds" | "seconds" | "processes">;
@@ -207,6 +207,13 @@ export const SCENARIOS: readonly Scenario[] = [
     pair("http2"),
     { ...HTTP2, ...MANY, ...SMALL },
     { variants: [COST_OF_ROUTES] },
+  ),
+  cost(
+    "routes-20-policy",
+    "pair over mutual TLS, HTTP/2, the last of 20 routes with retries, timeouts and a circuit breaker, beside no routes",
+    pair("http2"),
+    { ...HTTP2, ...MANY, ...SMALL },
+    { variants: [COST_OF_ROUTE_POLICY] },
   ),
   cost(
     "endpoints-1000",

@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { NAMESPACE, opaquePorts } from "../../test/support/mesh-manifest.ts";
+import { NAMESPACE, opaquePorts, type Annotations } from "../../test/support/mesh-manifest.ts";
 import {
   freePort,
   ProcessMesh,
@@ -8,13 +8,15 @@ import {
   type Sidecar,
 } from "../../test/support/process-mesh.ts";
 import { pinned, PROXY_CORE } from "../harness/cpu.ts";
-import { endpointSlice, HOP_SERVICE, hopService, PAIR_SERVICE, type Manifests } from "./manifests.ts";
+import { HOP_SERVICE, PAIR_SERVICE, plainService, type Manifests } from "./manifests.ts";
 import type { Job, Peer, Site, StartedPeer } from "./peer.ts";
 
 /** How a state of ourselves differs from the one that users get. */
 export interface OutriggerOptions extends Pick<ProcessMeshOptions, "nodeArgs" | "main"> {
   /** Further ones, or others in place of the mesh's own. */
   readonly manifests?: Manifests;
+  /** Further ones of the Service behind a pair. */
+  readonly annotations?: Annotations;
   /** Further variables of all proxies. */
   readonly environment?: Readonly<Record<string, string>>;
 }
@@ -66,13 +68,13 @@ export function outriggerAt(checkout: string): OutriggerPeer {
 export async function startOutrigger(
   { topology, protocol }: Job,
   { appPort }: Site,
-  { manifests = {}, environment = {}, ...options }: OutriggerOptions,
+  { manifests = {}, annotations = {}, environment = {}, ...options }: OutriggerOptions,
 ): Promise<RunningOutrigger> {
   const opaque = protocol === "tcp";
   const mesh = await ProcessMesh.start({
     workloads: [
       { name: "client", ports: {}, proxyPort: await freePort() },
-      { name: PAIR_SERVICE, ports: { app: appPort }, proxyPort: await freePort(), opaque },
+      { name: PAIR_SERVICE, ports: { app: appPort }, proxyPort: await freePort(), opaque, annotations },
     ],
     manifests: { "plain.yaml": unmeshed(appPort, opaque), ...manifests },
     prefix: pinned(PROXY_CORE),
@@ -115,6 +117,5 @@ function mapValues<T, U>(record: Readonly<Record<string, T>>, map: (value: T) =>
 }
 
 function unmeshed(port: number, opaque: boolean): string {
-  const service = hopService(port, opaque ? opaquePorts([port]) : "");
-  return `${service}---${endpointSlice(HOP_SERVICE, ["127.0.0.1"], port)}`;
+  return plainService(HOP_SERVICE, port, ["127.0.0.1"], opaque ? opaquePorts([port]) : "");
 }

@@ -7,7 +7,11 @@ export interface Workload {
   readonly proxyPort: number;
   /** Its bytes are not to be interpreted: peers may not even wait for the first of them. */
   readonly opaque?: boolean;
+  /** Further ones of its Service. */
+  readonly annotations?: Annotations;
 }
+
+export type Annotations = Readonly<Record<string, string>>;
 
 export const NAMESPACE = "shop";
 
@@ -18,13 +22,13 @@ export function identityOf(name: string): string {
 /** Manifests of a Service and an ExternalWorkload for each workload: Service `NAME` has every port under its own number. */
 export function meshManifest(workloads: readonly Workload[]): string {
   return workloads
-    .map(({ name, ports, proxyPort, opaque }) => {
+    .map(({ name, ports, proxyPort, opaque, annotations }) => {
       const entries = Object.entries(ports);
-      const annotations = opaque === true ? opaquePorts(Object.values(ports)) : "";
+      const ofPorts = opaque === true ? opaquePortsOf(Object.values(ports)) : {};
       return `
 apiVersion: v1
 kind: Service
-metadata: { name: ${name}, namespace: ${NAMESPACE}${annotations} }
+metadata: { name: ${name}, namespace: ${NAMESPACE}${annotated({ ...ofPorts, ...annotations })} }
 spec:
   selector: { app: ${name} }
   ports:
@@ -32,7 +36,7 @@ ${entries.map(([port, number]) => `    - { name: ${port}, port: ${number}, targe
 ---
 apiVersion: workload.linkerd.io/v1beta1
 kind: ExternalWorkload
-metadata: { name: ${name}, namespace: ${NAMESPACE}, labels: { app: ${name} }${annotations} }
+metadata: { name: ${name}, namespace: ${NAMESPACE}, labels: { app: ${name} }${annotated(ofPorts)} }
 spec:
   meshTLS: { identity: ${identityOf(name)}, serverName: ${identityOf(name)} }
   workloadIPs: [{ ip: 127.0.0.1 }]
@@ -46,7 +50,16 @@ ${entries.map(([port, number]) => `    - { name: ${port}, port: ${number} }`).jo
 
 /** An entry of `metadata` that ends the protocol detection of these ports. */
 export function opaquePorts(ports: readonly number[]): string {
-  return `, annotations: { config.linkerd.io/opaque-ports: "${ports.join(",")}" }`;
+  return annotated(opaquePortsOf(ports));
+}
+
+function opaquePortsOf(ports: readonly number[]): Annotations {
+  return { "config.linkerd.io/opaque-ports": ports.join(",") };
+}
+
+/** An entry that follows others in a `metadata` of one line. */
+export function annotated(annotations: Annotations): string {
+  return Object.keys(annotations).length === 0 ? "" : `, annotations: ${JSON.stringify(annotations)}`;
 }
 
 /** The variables of a workload's proxy, all of it on loopback. `extra` replaces single ones. */

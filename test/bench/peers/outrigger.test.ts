@@ -1,17 +1,30 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { createServer, get, type IncomingMessage, type RequestOptions, type Server } from "node:http";
+import {
+  createServer,
+  get,
+  type IncomingMessage,
+  type RequestListener,
+  type RequestOptions,
+  type Server,
+} from "node:http";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { loopbackAddresses } from "../../../bench/load/addresses.ts";
 import {
+  BREAKER,
   LAST_ROUTE,
   manyEndpoints,
   manyRoutes,
+  routesWithPolicy,
   withPolicy,
   type Manifests,
 } from "../../../bench/peers/manifests.ts";
-import { outriggerWith, type RunningOutrigger } from "../../../bench/peers/outrigger.ts";
+import {
+  outriggerWith,
+  type OutriggerOptions,
+  type RunningOutrigger,
+} from "../../../bench/peers/outrigger.ts";
 import type { Certs, Job } from "../../../bench/peers/peer.ts";
 import { parsePage } from "../../metrics/page.ts";
 import { identityOf } from "../../support/mesh-manifest.ts";
@@ -24,6 +37,10 @@ const ENDPOINTS = 1_000;
 const RULES = 1_000;
 
 const POLICY_MS = 5_000;
+
+/** Of the breaker that annotations without further words ask for. */
+const MAX_FAILURES = 7;
+const REQUEST_TIMEOUT_MS = 500;
 
 describe("ourselves with other manifests, as peers of the bench", { concurrency: true }, () => {
   let application: Server;
@@ -40,9 +57,11 @@ describe("ourselves with other manifests, as peers of the bench", { concurrency:
     topology: Job["topology"],
     manifests: Manifests | ((appPort: number) => Manifests),
     act: (running: RunningOutrigger) => Promise<void>,
+    { options = {}, app = application }: { readonly options?: OutriggerOptions; readonly app?: Server } = {},
   ): Promise<void> {
-    const site = { appPort: portOf(application), dir: "", certs: NO_CERTS };
-    const running = await outriggerWith("variant", manifests).start({ topology, protocol: "http1" }, site);
+    const site = { appPort: portOf(app), dir: "", certs: NO_CERTS };
+    const variant = outriggerWith("variant", manifests, options);
+    const running = await variant.start({ topology, protocol: "http1" }, site);
     try {
       await act(running);
     } finally {
@@ -80,6 +99,59 @@ describe("ourselves with other manifests, as peers of the bench", { concurrency:
       assert.equal(taken.get(LAST_ROUTE), 3);
       assert.deepEqual(others.toSorted(), ["some-0", `some-${Math.floor((RULES - 2) / 16)}`]);
     }));
+
+  describe("of 20 routes with policy the last one", () => {
+    let answer: RequestListener;
+    let asked = 0;
+    let failing: Server;
+
+    before(async () => {
+      failing = createServer((request, response) => {
+        asked++;
+        answer(request, response);
+      });
+      await once(failing.listen(0, "127.0.0.1"), "listening");
+    });
+
+    after(() => {
+      failing.closeAllConnections();
+      failing.close();
+    });
+
+    test("retries, bounds the time of a request, and breaks the circuit", () =>
+      withVariant(
+        "pair",
+        routesWithPolicy(20, `${REQUEST_TIMEOUT_MS}ms`),
+        async (running) => {
+          answer = (_, response) => response.writeHead(asked === 2 ? 200 : 503).end();
+          assert.deepEqual([(await ask(running.port)).status, asked], [200, 2]);
+
+          answer = () => {};
+          const startedAtMs = performance.now();
+          assert.equal((await ask(running.port)).status, 504);
+          assert.ok(performance.now() - startedAtMs < 2 * REQUEST_TIMEOUT_MS);
+
+          // The request that had no answer is the first of these failures in a row.
+          asked = 1;
+          answer = (_, response) => response.writeHead(503).end();
+          for (let i = 0; i < 2; i++) await ask(running.port);
+          assert.equal(asked, MAX_FAILURES);
+          assert.notEqual((await ask(running.port)).status, 200);
+          assert.equal(asked, MAX_FAILURES, "no request while the circuit is broken");
+
+          const taken = await requestsByRoute(running);
+          assert.deepEqual([...taken.keys()], [LAST_ROUTE]);
+        },
+        {
+          app: failing,
+          // What waits for an endpoint while the circuit is broken is not kept for seconds.
+          options: {
+            annotations: BREAKER,
+            environment: { LINKERD2_PROXY_OUTBOUND_HTTP_FAILFAST_TIMEOUT: "50ms" },
+          },
+        },
+      ));
+  });
 
   test(`a hop balances over ${ENDPOINTS} endpoints`, () =>
     withVariant(
