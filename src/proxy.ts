@@ -33,6 +33,7 @@ import { createFamilies, type Families } from "./metrics/families.ts";
 import { buildInfoLabels, tlsInfoLabels } from "./metrics/labels.ts";
 import { MetricRegistry } from "./metrics/metric-registry.ts";
 import { registerProcessMetrics } from "./metrics/process-metrics.ts";
+import { BalancerMetricsFactory } from "./outbound/balancer-metrics.ts";
 import { DIALS_AHEAD_MAX, TargetCache, type OutboundContext } from "./outbound/context.ts";
 import { Dialer } from "./outbound/dial.ts";
 import { RouteMetricsFactory } from "./outbound/http/route-metrics.ts";
@@ -168,6 +169,7 @@ export async function startProxy(config: Config, dependencies: ProxyDependencies
     },
   };
   const outbound = outboundContext(config, inbound, control, pacer, logging);
+  registry.beforeScrape(() => outbound.balancerMetrics.refresh());
 
   const inboundListener = await listenInbound(inbound, {
     addr: config.inbound.listen,
@@ -328,6 +330,7 @@ function outboundContext(
       detectTimeoutMs: outbound.detectTimeoutMs,
     },
     routeMetrics: new RouteMetricsFactory(families, () => clock.nowMs()),
+    balancerMetrics: new BalancerMetricsFactory(families),
     inFlight: new ConcurrencyLimit(outbound.maxInFlightRequests),
     backoff: outbound.connectBackoff,
     http2: http2Client(outbound),

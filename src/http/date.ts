@@ -1,5 +1,5 @@
 import { systemClock, wallMs } from "../time/clock.ts";
-import { HeaderField, headerName } from "../wire/header-field.ts";
+import { findField, HeaderField, headerName } from "../wire/header-field.ts";
 
 export const DATE = headerName("date");
 
@@ -20,4 +20,9 @@ export function dateField(): HeaderField {
     current.http1Line = `date: ${current.value}\r\n`;
   }
   return current;
+}
+
+/** Gives a response that has no `date` that of now, in place. */
+export function addDate(fields: HeaderField[]): void {
+  if (findField(fields, DATE) === undefined) fields.push(dateField());
 }

@@ -1,12 +1,13 @@
 import { classifyGrpc, GRPC_UNKNOWN } from "../classify/grpc.ts";
-import { classifyHttp } from "../classify/http.ts";
+import { classifyHttp, type Classification } from "../classify/http.ts";
 import type { ProxyError } from "../errors/proxy-error.ts";
-import { GRPC_CONTENT_TYPE, GRPC_STATUS } from "../headers.ts";
+import { GRPC_CONTENT_TYPE } from "../headers.ts";
 import type { Families } from "../metrics/families.ts";
 import { latencyLabels, responseLabels } from "../metrics/labels.ts";
 import type { Counter, Family, Histogram, Labels } from "../metrics/registry.ts";
 import { findField, headerName, type HeaderField } from "../wire/header-field.ts";
 import { h2CodeName } from "../wire/http2/error-code.ts";
+import { grpcCodeOf } from "./grpc-code.ts";
 import type { RequestHead, ResponseHead, ResponseSink } from "./message.ts";
 import { ObservedExchange } from "./observed-exchange.ts";
 
@@ -25,6 +26,8 @@ export class EndpointMetrics {
   readonly #requests: Counter;
   /** By status, for responses that ended well and were no gRPC: almost all of them. */
   readonly #plain: (Counter | undefined)[] = [];
+  /** By code, for gRPC responses of status 200 that ended well and with a code. */
+  readonly #coded: (Counter | undefined)[] = [];
   readonly #others = new Map<string, Counter>();
   readonly #latency: (Histogram | undefined)[] = [];
   /** What to let go of on close. */
@@ -62,39 +65,49 @@ export class EndpointMetrics {
   }
 
   /**
-   * @param grpcStatus undefined where the exchange is no gRPC, "" where it is and had none.
+   * @param grpcCode of `grpcCodeOf`; undefined where the exchange is no gRPC, or had no code.
    * @param error undefined where the response ended well.
    */
-  countResponse(status: number, grpcStatus: string | undefined, error: ProxyError | undefined): void {
-    if (grpcStatus === undefined && error === undefined) {
-      let cell = this.#plain[status];
-      if (cell === undefined) {
-        const classification = classifyHttp(status);
-        const labels = responseLabels(this.#labels, { status, classification, grpcStatus: "", error: "" });
-        cell = this.#hold(this.#families.responseTotal, labels);
-        this.#plain[status] = cell;
-      }
+  countResponse(
+    status: number,
+    isGrpc: boolean,
+    grpcCode: number | undefined,
+    error: ProxyError | undefined,
+  ): void {
+    if (error === undefined && !isGrpc) {
+      const cell = (this.#plain[status] ??= this.#response(status, classifyHttp(status), "", ""));
+      cell.value++;
+      return;
+    }
+    if (error === undefined && status === 200 && grpcCode !== undefined) {
+      const cell = (this.#coded[grpcCode] ??= this.#response(
+        status,
+        classifyGrpc(grpcCode),
+        String(grpcCode),
+        "",
+      ));
       cell.value++;
       return;
     }
     const errorText = error === undefined ? "" : errorLabel(error);
-    const key = `${status} ${grpcStatus ?? ""} ${errorText}`;
+    // A gRPC response that ended without a code is shown as UNKNOWN, yet is a success, as when the client left early.
+    const isOpen = isGrpc && grpcCode === undefined && error === undefined;
+    const shown = isOpen ? String(GRPC_UNKNOWN) : grpcCode === undefined ? "" : String(grpcCode);
+    const classification = error === undefined ? classifyGrpc(grpcCode) : "failure";
+    const key = `${status} ${classification} ${shown} ${errorText}`;
     let cell = this.#others.get(key);
     if (cell === undefined) {
-      // A gRPC response that ended without a status is shown as UNKNOWN, yet is a success, as when the client left early.
-      const code = grpcStatus === undefined || grpcStatus === "" ? undefined : Number(grpcStatus);
-      const failed = error !== undefined || classifyGrpc(code) === "failure";
-      const shown = grpcStatus === "" && error === undefined ? String(GRPC_UNKNOWN) : (grpcStatus ?? "");
-      const labels = responseLabels(this.#labels, {
-        status: status === 0 ? undefined : status,
-        classification: failed ? "failure" : "success",
-        grpcStatus: shown,
-        error: errorText,
-      });
-      cell = this.#hold(this.#families.responseTotal, labels);
+      cell = this.#response(status, classification, shown, errorText);
       this.#others.set(key, cell);
     }
     cell.value++;
+  }
+
+  /** @param status 0 if there was no response head. */
+  #response(status: number, classification: Classification, grpcStatus: string, error: string): Counter {
+    const known = status === 0 ? undefined : status;
+    const labels = responseLabels(this.#labels, { status: known, classification, grpcStatus, error });
+    return this.#hold(this.#families.responseTotal, labels);
   }
 
   #hold<Cell>(family: Family<Cell>, labels: Labels): Cell {
@@ -112,7 +125,7 @@ export class CountedExchange extends ObservedExchange {
   readonly #grpc: boolean;
   readonly #startedAtMs: number;
   #status = 0;
-  #grpcStatus: string | undefined = undefined;
+  #grpcCode: number | undefined = undefined;
 
   constructor(metrics: EndpointMetrics, head: RequestHead, response: ResponseSink) {
     super(response);
@@ -124,22 +137,20 @@ export class CountedExchange extends ObservedExchange {
 
   protected override onHead(head: ResponseHead): void {
     this.#status = head.status;
-    if (this.#grpc) this.#grpcStatus = findField(head.fields, GRPC_STATUS_NAME)?.value;
+    if (this.#grpc) this.#grpcCode = grpcCodeOf(head.fields);
   }
   protected override onFirstByte(): void {
     this.#metrics.observeLatency(this.#status, this.#startedAtMs);
   }
   protected override onTrailers(fields: readonly HeaderField[]): void {
-    if (this.#grpc) this.#grpcStatus ??= findField(fields, GRPC_STATUS_NAME)?.value;
+    if (this.#grpc) this.#grpcCode ??= grpcCodeOf(fields);
   }
   protected override onEnd(error: ProxyError | undefined, canceled: boolean): void {
     // There is no response to count if the client left before any came.
     if (canceled && this.#status === 0) return;
     // A client that leaves is no failure of the endpoint: its response counts as far as it came.
     const counted = canceled ? undefined : error;
-    // A gRPC response that ended without a status counts as UNKNOWN, yet as a success.
-    const grpcStatus = this.#grpc ? (this.#grpcStatus ?? "") : undefined;
-    this.#metrics.countResponse(this.#status, grpcStatus, counted);
+    this.#metrics.countResponse(this.#status, this.#grpc, this.#grpcCode, counted);
   }
 }
 
@@ -155,4 +166,3 @@ function isGrpc(head: RequestHead): boolean {
 }
 
 const CONTENT_TYPE = headerName("content-type");
-const GRPC_STATUS_NAME = headerName(GRPC_STATUS);

@@ -335,9 +335,9 @@ export abstract class H2Connection implements ByteHandler, FrameHandler, H2Strea
       if (this.isIdle(streamId)) this.fail(H2Code.protocolError, "RST_STREAM on an idle stream");
       return;
     }
-    this.closeStream(stream);
-    this.returnCredit(stream);
-    stream.far?.reset(resetError(code, this.#side));
+    const error = resetError(code, this.#side);
+    if (code === H2Code.refusedStream) this.endUnprocessed(stream, error);
+    else this.#endStream(stream, error);
     this.onPeerReset(stream);
   }
 
@@ -604,6 +604,17 @@ export abstract class H2Connection implements ByteHandler, FrameHandler, H2Strea
     stream.trailersDue = undefined;
     this.streams.delete(stream);
     this.onStreamClosed();
+  }
+
+  #endStream(stream: H2Stream, error: ProxyError): void {
+    this.closeStream(stream);
+    this.returnCredit(stream);
+    stream.far?.reset(error);
+  }
+
+  /** Ends a stream that the peer says it has not looked at. */
+  protected endUnprocessed(stream: H2Stream, error: ProxyError): void {
+    this.#endStream(stream, error);
   }
 
   /** The exchange ends the stream. Its own `far` is not told: whoever calls reset does not get one back. */

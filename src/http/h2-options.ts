@@ -1,3 +1,5 @@
+import type { UnprocessedCall } from "./client/unprocessed-calls.ts";
+import type { Sink } from "./message.ts";
 import type { ProxyError } from "../errors/proxy-error.ts";
 import { systemClock, type Clock } from "../time/clock.ts";
 import { WINDOW_DEFAULT, WINDOW_MAX } from "../wire/http2/flow-window.ts";
@@ -49,6 +51,8 @@ export interface H2Options {
 export interface H2ServerOptions extends H2Options {
   /** Streams a client may have open. Default LIM-11, 4,096. */
   readonly maxConcurrentStreams?: number;
+  /** Whether responses without a `date` get one, as HTTP/1 ones do (RFC 9110 section 6.6.1). Default: no. */
+  readonly addsDate?: boolean;
 }
 
 /**
@@ -62,6 +66,12 @@ export interface H2ClientOptions extends H2Options {
   readonly onReady?: () => void;
   /** Called once, when no further call will be taken: GOAWAY, stream ids used up, `close`, or the connection is gone. */
   readonly onRetire?: () => void;
+  /**
+   * Given calls that the server says it has not looked at, to be made again elsewhere.
+   *
+   * @returns where the rest of such a request goes; undefined if it is not made again, and so fails.
+   */
+  readonly onUnprocessed?: (call: UnprocessedCall) => Sink | undefined;
   /** Id of the first stream, odd. Default 1; tests start near the end. */
   readonly firstStreamId?: number;
 }

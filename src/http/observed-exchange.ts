@@ -17,9 +17,12 @@ export abstract class ObservedExchange implements ResponseSink {
 
   /** Calls `service` with this exchange in between, and returns the request sink for the caller. */
   start(service: HttpService, head: RequestHead, last: boolean): Sink {
+    if (last) this.onRequestEnd();
     return new ObservedRequest(this, service.call(head, last, this));
   }
 
+  /** The whole request has come; never for one that was given up. */
+  onRequestEnd(): void {}
   protected abstract onHead(head: ResponseHead): void;
   /** The first byte of the response body, or its end if it has none (also by error): exactly once, before `onEnd`. */
   protected abstract onFirstByte(): void;
@@ -79,9 +82,11 @@ class ObservedRequest implements Sink {
   }
 
   data(buffer: Buffer, start: number, end: number, last: boolean): void {
+    if (last) this.#exchange.onRequestEnd();
     this.#inner.data(buffer, start, end, last);
   }
   trailers(fields: HeaderField[]): void {
+    this.#exchange.onRequestEnd();
     this.#inner.trailers(fields);
   }
   reset(error: ProxyError): void {

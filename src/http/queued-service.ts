@@ -1,5 +1,10 @@
 import { ProxyError, type ErrorCode } from "../errors/proxy-error.ts";
-import { DispatchQueue, type Dispatchable, type Refusal } from "../stack/dispatch-queue.ts";
+import {
+  DispatchQueue,
+  type Dispatchable,
+  type DispatchQueueObserver,
+  type Refusal,
+} from "../stack/dispatch-queue.ts";
 import type { Clock } from "../time/clock.ts";
 import type { HttpService, RequestHead, ResponseSink, Sink } from "./message.ts";
 import { PendingExchange } from "./pending-exchange.ts";
@@ -13,17 +18,20 @@ export interface QueuedServiceParams {
   readonly isReady: () => boolean;
   /** Called only while ready. */
   readonly inner: HttpService;
+  /** Not told of requests that pass straight through: `passedTotal` counts those. */
+  readonly observer?: DispatchQueueObserver | undefined;
 }
 
 /** A service that is not always ready, behind a queue with failfast. While it is ready requests pass straight through. */
 export class QueuedService implements HttpService {
   readonly #params: QueuedServiceParams;
   readonly #queue: DispatchQueue;
+  #passedTotal = 0;
 
   constructor(params: QueuedServiceParams) {
-    const { clock, capacity, failfastTimeoutMs, isReady } = params;
+    const { clock, capacity, failfastTimeoutMs, isReady, observer } = params;
     this.#params = params;
-    this.#queue = new DispatchQueue({ clock, capacity, failfastTimeoutMs, isReady });
+    this.#queue = new DispatchQueue({ clock, capacity, failfastTimeoutMs, isReady, observer });
   }
 
   /** Whether a request would be taken: the queue has room and is not in failfast. */
@@ -36,10 +44,23 @@ export class QueuedService implements HttpService {
     return this.#queue.length;
   }
 
+  /** Requests that passed straight through. */
+  get passedTotal(): number {
+    return this.#passedTotal;
+  }
+
+  /** Requests that were taken, those included. */
+  get acceptedTotal(): number {
+    return this.#passedTotal + this.#queue.stats.acceptedTotal;
+  }
+
   call(head: RequestHead, last: boolean, response: ResponseSink): Sink {
     const { isReady, inner, name } = this.#params;
     // Nobody overtakes those who wait; but with nobody waiting a request must not cost a place in the queue.
-    if (this.#queue.length === 0 && isReady()) return inner.call(head, last, response);
+    if (this.#queue.length === 0 && isReady()) {
+      this.#passedTotal++;
+      return inner.call(head, last, response);
+    }
     const pending = new PendingExchange(head, last, response);
     const place = this.#queue.submit(new WaitingRequest(pending, inner, name));
     if (place !== undefined) pending.onCanceled = () => place.cancel();

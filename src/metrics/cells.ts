@@ -24,12 +24,16 @@ export class HistogramCell implements Histogram {
   }
 
   observe(value: number): void {
+    this.observeTimes(value, 1);
+  }
+
+  observeTimes(value: number, times: number): void {
     const seen = this.#whole ? Math.trunc(value) : value;
-    this.sum += seen;
+    this.sum += seen * times;
     const bounds = this.#bounds;
     let at = 0;
     // At most 25 bounds, and most observations fall into the first few: a scan beats a search.
     while (at < bounds.length && seen > (bounds[at] ?? 0)) at++;
-    this.counts[at] = (this.counts[at] ?? 0) + 1;
+    this.counts[at] = (this.counts[at] ?? 0) + times;
   }
 }

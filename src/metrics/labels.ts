@@ -378,6 +378,14 @@ export function balancerLabels(parent: Meta, backend: Meta): Labels {
   return [...parentLabels(parent), ...backendLabels(backend)];
 }
 
+/** Labels of `outbound_tcp_transfer_cost_bytes_total`. */
+export function transferCostLabels(op: "Send" | "Recv", zoneLocality: string): Labels {
+  return [
+    ["op", op],
+    ["zone_locality", zoneLocality],
+  ];
+}
+
 /** Labels of `inbound_tcp_transport_header_connections_total`. `targetName` is "" where the header names none. */
 export function transportHeaderLabels(
   sessionProtocol: "http/1" | "http/2" | "",

@@ -15,6 +15,8 @@ export interface Gauge {
 export interface Histogram {
   /** Counts one observation, in the family's unit. */
   observe(value: number): void;
+  /** Counts as many observations of the same value. */
+  observeTimes(value: number, times: number): void;
 }
 
 /**

@@ -18,6 +18,7 @@ import {
   TRANSPORT_HEADER_ALPN,
   type TransportHeader,
 } from "../wire/transport-header.ts";
+import { TransferCosts } from "./transfer-cost.ts";
 
 /** What travels on a connection, as the transport header tells it. */
 export type Session = TransportHeader["sessionProtocol"];
@@ -47,10 +48,12 @@ export type Locality = "by_address" | "never_local";
 export class Dialer {
   readonly #options: DialerOptions;
   readonly #localIps: ReadonlySet<string>;
+  readonly #transferCosts: TransferCosts;
 
   constructor(options: DialerOptions) {
     this.#options = options;
     this.#localIps = new Set(options.localIps.map((ip) => ip.text));
+    this.#transferCosts = new TransferCosts(options.families);
   }
 
   isLocal(addr: SocketAddr): boolean {
@@ -94,7 +97,8 @@ export class Dialer {
       metadata.identity.kind === "mesh" && !local
         ? await this.#dialMesh(endpoint, metadata.identity, session, signal)
         : await connectTcp(addr, this.#tcpOptions(signal));
-    this.#options.transportMetrics.track(transport, outboundDialledLabels(at));
+    const cost = this.#transferCosts.countersFor(metadata.labels);
+    this.#options.transportMetrics.track(transport, outboundDialledLabels(at), cost);
     return transport;
   }
 

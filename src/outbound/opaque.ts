@@ -32,7 +32,9 @@ export class OpaqueStack {
   constructor(logical: Addr, policy: Watch<ClientPolicy>, context: OpaqueContext) {
     this.#context = context;
     this.#logical = logical;
-    this.#backends = new BackendCache((backend) => tcpBackend(backend, context));
+    this.#backends = new BackendCache((backend) =>
+      tcpBackend(backend, { kind: "tcp", parent: policy.value.parent }, context),
+    );
     this.#current = this.#build(policy.value);
     policy.subscribe(this.#stop.signal, (value) => this.#replace(value));
   }

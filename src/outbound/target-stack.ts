@@ -1,14 +1,20 @@
 import type { ControlPlane } from "../control/control-plane.ts";
 import type { HttpService } from "../http/message.ts";
 import type { Backend } from "../policy/client-policy.ts";
-import { formatMeta } from "../policy/meta.ts";
+import { formatMeta, type Meta } from "../policy/meta.ts";
 import { authorityText } from "../metrics/labels.ts";
-import { httpProfileName, opaqueProfileName, opaqueProfilePolicy } from "../policy/profile-targets.ts";
+import {
+  httpProfileName,
+  opaqueProfileName,
+  opaqueProfilePolicy,
+  serviceMeta,
+} from "../policy/profile-targets.ts";
 import { DEFAULT_LOAD } from "../policy/synthesize.ts";
 import type { ConcurrencyLimit } from "../stack/concurrency-limit.ts";
 import { mapWatch } from "../watch/map-watch.ts";
 import { discover, type Discovered, type DiscoverOptions } from "./discover.ts";
 import { BackendCache } from "./backend-cache.ts";
+import type { BalancerMetricsFactory } from "./balancer-metrics.ts";
 import type { BreakerPolicy } from "./http/breaker.ts";
 import type { HttpBackend } from "./http/backend.ts";
 import { HttpBalancer } from "./http/balancer.ts";
@@ -25,6 +31,7 @@ export interface TargetContext extends EndpointContext {
   readonly control: ControlPlane;
   readonly discovery: DiscoverOptions;
   readonly routeMetrics: RouteMetricsFactory;
+  readonly balancerMetrics: BalancerMetricsFactory;
   readonly inFlight: ConcurrencyLimit;
   readonly httpQueueCapacity: number;
   readonly httpFailfastTimeoutMs: number;
@@ -122,8 +129,11 @@ export class TargetStack {
 
   /** Whether the profile or the policy is in force is settled here, for as long as the stack lives. */
   #buildHttp(version: 1 | 2, { policy, profile }: Discovered): HttpService {
-    const backends = new BackendCache((backend, breaker) => this.#backend(version, backend, breaker));
     const name = httpProfileName(profile?.value);
+    const backends = new BackendCache((backend, breaker) => {
+      const parent = name === undefined ? policy.value.parent : serviceMeta(name);
+      return this.#backend(version, parent, backend, breaker);
+    });
     if (profile !== undefined && name !== undefined) {
       const service = new ProfileService(name, profile, backends, this.#context);
       this.#closers.push(() => service.close());
@@ -141,20 +151,30 @@ export class TargetStack {
     return logical;
   }
 
-  #backend(version: 1 | 2, { dispatcher, meta }: Backend, policy: BreakerPolicy | undefined): HttpBackend {
+  #backend(
+    version: 1 | 2,
+    parent: Meta,
+    { dispatcher, meta }: Backend,
+    policy: BreakerPolicy | undefined,
+  ): HttpBackend {
     const name = formatMeta(meta);
     if (dispatcher.kind === "fail") return new FailBackend(`backend ${name}: ${dispatcher.message}`);
     const context = this.#context;
     const load = dispatcher.kind === "balance" ? dispatcher.load : DEFAULT_LOAD;
     const authority = dispatcher.kind === "balance" ? authorityText(dispatcher.path) : undefined;
     const breaker = dispatcher.kind === "balance" ? policy : undefined;
+    const { balancerMetrics, httpFailfastTimeoutMs: failfastTimeoutMs } = context;
     const stop = new AbortController();
     const balancer = new HttpBalancer({
       clock: context.clock,
       random: context.random,
       queueCapacity: context.httpQueueCapacity,
-      failfastTimeoutMs: context.httpFailfastTimeoutMs,
+      failfastTimeoutMs,
       name: `backend ${name}`,
+      metrics:
+        dispatcher.kind === "balance"
+          ? balancerMetrics.forBalancer("http", parent, meta, failfastTimeoutMs)
+          : undefined,
       makeEndpoint: (endpoint, changed) =>
         new EndpointStack({ endpoint, version, load, authority, breaker }, context, changed),
       onClose: () => stop.abort(),

@@ -4,12 +4,18 @@ import type { Log } from "../log/log.ts";
 import { authorityText } from "../metrics/labels.ts";
 import type { ControlPlane } from "../control/control-plane.ts";
 import type { Backend, Dispatcher } from "../policy/client-policy.ts";
-import { formatMeta } from "../policy/meta.ts";
+import { formatMeta, type Meta } from "../policy/meta.ts";
 import { DEFAULT_LOAD } from "../policy/synthesize.ts";
 import { DispatchQueue } from "../stack/dispatch-queue.ts";
 import type { Clock } from "../time/clock.ts";
 import type { SocketTransport } from "../transport/socket-transport.ts";
 import type { CachedBackend } from "./backend-cache.ts";
+import type {
+  BalancerKind,
+  BalancerMetrics,
+  BalancerMetricsFactory,
+  MeasuredQueue,
+} from "./balancer-metrics.ts";
 import type { Dialer } from "./dial.ts";
 import { EndpointPool } from "./endpoint-pool.ts";
 import { TcpEndpoint } from "./tcp-endpoint.ts";
@@ -21,8 +27,16 @@ export interface TcpContext {
   readonly log: Log;
   readonly control: ControlPlane;
   readonly dialer: Dialer;
+  readonly balancerMetrics: BalancerMetricsFactory;
   readonly queueCapacity: number;
   readonly failfastTimeoutMs: number;
+}
+
+/** Under which names a backend is counted. */
+export interface CountedAs {
+  readonly kind: BalancerKind;
+  /** Of the policy that names the backend. */
+  readonly parent: Meta;
 }
 
 /** A backend for connections whose bytes we do not interpret. */
@@ -44,11 +58,17 @@ export interface TcpBackend extends CachedBackend {
  *
  * Source: linkerd2-proxy, linkerd/app/outbound/src/{opaq,tls}/concrete.rs.
  */
-export function tcpBackend(backend: Backend, context: TcpContext): TcpBackend {
-  const { dispatcher } = backend;
+export function tcpBackend(
+  { meta, dispatcher }: Backend,
+  { kind, parent }: CountedAs,
+  context: TcpContext,
+): TcpBackend {
   switch (dispatcher.kind) {
-    case "balance":
-      return new TcpBalancer(formatMeta(backend.meta), dispatcher, context);
+    case "balance": {
+      const { balancerMetrics, failfastTimeoutMs } = context;
+      const metrics = balancerMetrics.forBalancer(kind, parent, meta, failfastTimeoutMs);
+      return new TcpBalancer(formatMeta(meta), dispatcher, context, metrics);
+    }
     case "forward": {
       const { dialer, clock } = context;
       const endpoint = new TcpEndpoint(
@@ -87,12 +107,14 @@ class TcpBalancer implements TcpBackend {
   readonly #stop = new AbortController();
   /** Those of `whenReady`. */
   readonly #onlookers = new Set<() => void>();
+  readonly #metrics: BalancerMetrics;
   #failure: ProxyError | undefined = undefined;
 
-  constructor(name: string, { path, load }: Balance, context: TcpContext) {
+  constructor(name: string, { path, load }: Balance, context: TcpContext, metrics: BalancerMetrics) {
     const { clock, random, dialer, control, log, queueCapacity, failfastTimeoutMs } = context;
     this.#clock = clock;
     this.#name = name;
+    this.#metrics = metrics;
     if (load.kind === "penalty_peak_ewma") {
       log.warn("Connections are balanced by round-trip time alone: penalties are for HTTP", {
         backend: name,
@@ -103,15 +125,18 @@ class TcpBalancer implements TcpBackend {
       failfastTimeoutMs,
       clock,
       isReady: () => this.#pool.readyCount > 0,
+      observer: metrics,
     });
     this.#pool = new EndpointPool(
       (endpoint) => new TcpEndpoint(endpoint, load, authorityText(path), dialer, clock),
       random,
       () => this.#onReady(),
     );
+    metrics.measure(this.#pool, measured(this.#queue));
     control.resolveEndpoints(path, this.#stop.signal, {
       update: (update) => {
         this.#failure = undefined;
+        metrics.countUpdate(update.kind);
         this.#pool.apply(update);
       },
       failed: (error) => {
@@ -151,6 +176,7 @@ class TcpBalancer implements TcpBackend {
   close(): void {
     this.#stop.abort();
     this.#queue.close();
+    this.#metrics.close();
     this.#pool.close();
   }
 
@@ -184,6 +210,19 @@ class TcpBalancer implements TcpBackend {
       if (place !== undefined) signal.addEventListener("abort", gaveUp, { once: true });
     });
   }
+}
+
+/** Its observer is told of everybody, also of those who pass straight through. */
+function measured(queue: DispatchQueue): MeasuredQueue {
+  return {
+    get waiting() {
+      return queue.length;
+    },
+    get acceptedTotal() {
+      return queue.stats.acceptedTotal;
+    },
+    passedTotal: 0,
+  };
 }
 
 function canceled(): ProxyError {

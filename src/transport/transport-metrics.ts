@@ -19,13 +19,18 @@ export class TransportMetrics {
     this.#families = families;
   }
 
-  /** Counts a connection from now until it closes. */
-  track(transport: SocketTransport, labels: Labels): void {
+  /**
+   * Counts a connection from now until it closes.
+   *
+   * @param also further counters for its bytes.
+   */
+  track(transport: SocketTransport, labels: Labels, also?: ByteCounters): void {
     const families = this.#families;
     const tracked = new Tracked(
       transport,
       families.tcpReadBytesTotal.cell(labels),
       families.tcpWriteBytesTotal.cell(labels),
+      also,
     );
     this.#live.add(tracked);
     families.tcpOpenTotal.cell(labels).value++;
@@ -53,23 +58,37 @@ export class TransportMetrics {
   }
 }
 
+/** Counters of the bytes of several connections. */
+export interface ByteCounters {
+  readonly read: Counter;
+  readonly written: Counter;
+}
+
 class Tracked {
   readonly #transport: SocketTransport;
   readonly #read: Counter;
   readonly #written: Counter;
+  readonly #also: ByteCounters | undefined;
   #readBefore = 0;
   #writtenBefore = 0;
 
-  constructor(transport: SocketTransport, read: Counter, written: Counter) {
+  constructor(transport: SocketTransport, read: Counter, written: Counter, also: ByteCounters | undefined) {
     this.#transport = transport;
     this.#read = read;
     this.#written = written;
+    this.#also = also;
   }
 
   refresh(): void {
     const { bytesRead, bytesWritten } = this.#transport;
-    this.#read.value += bytesRead - this.#readBefore;
-    this.#written.value += bytesWritten - this.#writtenBefore;
+    const read = bytesRead - this.#readBefore;
+    const written = bytesWritten - this.#writtenBefore;
+    this.#read.value += read;
+    this.#written.value += written;
+    if (this.#also !== undefined) {
+      this.#also.read.value += read;
+      this.#also.written.value += written;
+    }
     this.#readBefore = bytesRead;
     this.#writtenBefore = bytesWritten;
   }

@@ -6,9 +6,13 @@ import type { H2ClientOptions } from "../../src/http/h2-options.ts";
 import { HttpBalancer } from "../../src/outbound/http/balancer.ts";
 import { parseSocketAddr } from "../../src/addr/socket-addr.ts";
 import { NO_METADATA } from "../../src/policy/endpoint.ts";
+import { SENT_BODY_BYTES } from "../../src/http/client/sent-bodies.ts";
+import type { Sink } from "../../src/http/message.ts";
+import { PROCESS_REPLAY_MEMORY } from "../../src/http/replay-buffer.ts";
 import { FrameType } from "../../src/wire/http2/frame.ts";
+import { SettingId } from "../../src/wire/http2/settings.ts";
 import { FakeClock } from "../support/fake-clock.ts";
-import { RecordingSink, requestHead } from "../support/h2-exchange.ts";
+import { field, RecordingSink, requestHead } from "../support/h2-exchange.ts";
 import { RawPeer } from "../support/h2-raw-peer.ts";
 import { MemoryPair } from "../support/memory-transport.ts";
 
@@ -249,3 +253,203 @@ function addr(text: string) {
   if (!parsed.ok) throw new Error(parsed.problem);
   return parsed.value;
 }
+
+interface Posted {
+  readonly sink: RecordingSink;
+  readonly request: Sink;
+}
+
+function post({ service }: Upstream): Posted {
+  const sink = new RecordingSink();
+  const request = service.call(requestHead("POST", "/"), false, sink);
+  sink.source = request;
+  return { sink, request };
+}
+
+function send({ request }: Posted, text: string, last: boolean): void {
+  const bytes = Buffer.from(text);
+  request.data(bytes, 0, bytes.length, last);
+  // Whoever keeps the range instead of its bytes is found out.
+  bytes.fill(0);
+}
+
+/** An upstream with a connection that stands. */
+async function connected(clock: FakeClock, settings: readonly number[] = []): Promise<Upstream> {
+  const upstream = new Upstream(clock);
+  await upstream.settle();
+  upstream.peer(0).shakeHands(settings);
+  return upstream;
+}
+
+const OK = [[":status", "200"]] as const;
+const bodiesOf = (peer: RawPeer): string[] =>
+  peer.of(FrameType.data).map(({ id, flags, payload }) => `${id} ${payload.toString("latin1")} ${flags}`);
+
+test("HC-01 streams above the last id of a GOAWAY are made again on the next connection, the others finish", async () => {
+  const clock = new FakeClock(1_000);
+  // The third has to wait for a place, and never gets one there.
+  const upstream = await connected(clock, [SettingId.maxConcurrentStreams, 3]);
+  const [seen, bare, full, waiting] = [
+    ask(upstream.service),
+    ask(upstream.service),
+    post(upstream),
+    post(upstream),
+  ];
+  send(full, "mess", false);
+  send(waiting, "later", false);
+  await upstream.settle();
+  upstream.peer(0).goaway(1, 0);
+  await upstream.settle();
+  // What still comes of a request follows it.
+  send(full, "age", true);
+  waiting.request.trailers([field("checksum", "1")]);
+  upstream.peer(0).headers(1, OK, true);
+  await upstream.settle();
+  assert.deepEqual(seen.events, ["head 200", "last"]);
+  for (const { events } of [bare, full.sink, waiting.sink]) assert.deepEqual(events, []);
+  await upstream.pass(110);
+  const next = upstream.peer(1);
+  next.shakeHands();
+  await upstream.settle();
+  assert.deepEqual(
+    new Set([full.sink.credited, waiting.sink.credited]),
+    new Set(["message".length, "later".length]),
+    "the caller gets credit once for each byte",
+  );
+  for (const id of [1, 3, 5]) next.headers(id, OK, true);
+  await upstream.settle();
+  for (const { events } of [bare, full.sink, waiting.sink]) assert.deepEqual(events, ["head 200", "last"]);
+  assert.equal(upstream.dials, 2);
+  assert.equal(PROCESS_REPLAY_MEMORY.usedBytes, 0);
+  upstream.service.close();
+});
+
+test("HC-01 a request that is made again carries its method, its body so far, the rest and its trailers", async () => {
+  const clock = new FakeClock(1_000);
+  const upstream = await connected(clock);
+  const [whole, open] = [post(upstream), post(upstream)];
+  send(whole, "whole", true);
+  send(open, "one ", false);
+  await upstream.settle();
+  upstream.peer(0).goaway(0, 0);
+  await upstream.settle();
+  send(open, "two", false);
+  open.request.trailers([field("checksum", "1")]);
+  await upstream.pass(110);
+  assert.deepEqual(bodiesOf(upstream.peer(1)), ["1 whole 1", "3 one  0", "3 two 0"]);
+  assert.deepEqual(
+    upstream.peer(1).heard.filter((text) => text.startsWith("HEADERS")),
+    [
+      "HEADERS 1 :method=POST :scheme=http :authority=h.test :path=/",
+      "HEADERS 3 :method=POST :scheme=http :authority=h.test :path=/",
+      "HEADERS 3 checksum=1 END",
+    ],
+  );
+  upstream.service.close();
+});
+
+test("HC-01 is not made again: what was sent for an error, what is too large, what finds no server, and the second time", async () => {
+  const clock = new FakeClock(1_000);
+  const upstream = await connected(clock);
+  const [large, small] = [post(upstream), ask(upstream.service)];
+  send(large, "x".repeat(SENT_BODY_BYTES), false);
+  send(large, "x", false);
+  await upstream.settle();
+  upstream.peer(0).goaway(0, 0);
+  await upstream.settle();
+  assert.deepEqual([large.sink.events, small.events], [["reset h2_goaway"], []]);
+  await upstream.pass(110);
+  upstream.peer(1).shakeHands();
+  upstream.peer(1).goaway(0, 0);
+  await upstream.settle();
+  assert.deepEqual(small.events, ["reset h2_goaway"]);
+
+  await upstream.pass(110);
+  upstream.peer(2).shakeHands();
+  const poison = ask(upstream.service);
+  await upstream.settle();
+  upstream.peer(2).goaway(0, 1);
+  await upstream.settle();
+  assert.deepEqual(poison.events, ["reset h2_goaway"]);
+
+  await upstream.pass(110);
+  upstream.peer(3).shakeHands();
+  const lost = ask(upstream.service);
+  await upstream.settle();
+  upstream.refuses = true;
+  upstream.peer(3).goaway(0, 0);
+  await upstream.settle();
+  assert.deepEqual(lost.events, []);
+  await upstream.pass(110);
+  assert.deepEqual(lost.events, ["reset h2_goaway"]);
+  upstream.service.close();
+  assert.equal(PROCESS_REPLAY_MEMORY.usedBytes, 0);
+});
+
+test("HC-01 a client that leaves while its request waits is gone, and a closed endpoint lets nobody wait", async () => {
+  const clock = new FakeClock(1_000);
+  const upstream = await connected(clock);
+  const [left, stays] = [post(upstream), post(upstream)];
+  for (const posted of [left, stays]) send(posted, "body", true);
+  await upstream.settle();
+  upstream.peer(0).goaway(0, 0);
+  await upstream.settle();
+  assert.equal(PROCESS_REPLAY_MEMORY.usedBytes, 8);
+  left.request.reset(new ProxyError("canceled", "gave up"));
+  assert.equal(PROCESS_REPLAY_MEMORY.usedBytes, 4);
+  upstream.service.close();
+  assert.deepEqual([left.sink.events, stays.sink.events], [[], ["reset h2_goaway"]]);
+  assert.equal(PROCESS_REPLAY_MEMORY.usedBytes, 0);
+  assert.equal(clock.timers, 0);
+});
+
+test("HC-03 a refused stream is made again once, without anybody noticing", async () => {
+  const clock = new FakeClock(1_000);
+  const upstream = await connected(clock);
+  const [once, twice, other] = [post(upstream), ask(upstream.service), ask(upstream.service)];
+  send(once, "body", true);
+  await upstream.settle();
+  const peer = upstream.peer(0);
+  for (const id of [1, 3]) peer.rst(id, 7);
+  // Looked at, as any other code says.
+  peer.rst(5, 8);
+  await upstream.settle();
+  assert.deepEqual([once.sink.events, twice.events, other.events], [[], [], ["reset h2_reset"]]);
+  assert.deepEqual(bodiesOf(peer), ["1 body 1", "7 body 1"]);
+  peer.headers(7, OK, true);
+  peer.rst(9, 7);
+  await upstream.settle();
+  assert.deepEqual([once.sink.events, once.sink.credited], [["head 200", "last"], 4]);
+  assert.deepEqual([twice.events, twice.error?.detail.h2Code], [["reset h2_reset"], 7]);
+  assert.equal(upstream.dials, 1);
+  upstream.service.close();
+});
+
+test("HC-03 streams refused by a server that then says GOAWAY are made again on the next connection", async () => {
+  const clock = new FakeClock(1_000);
+  const upstream = await connected(clock);
+  const sink = ask(upstream.service);
+  await upstream.settle();
+  upstream.peer(0).rst(1, 7);
+  upstream.peer(0).goaway(1, 0);
+  await upstream.settle();
+  assert.deepEqual(sink.events, []);
+  await upstream.pass(110);
+  assert.deepEqual(
+    [0, 1].map((i) => upstream.peer(i).of(FrameType.headers).length),
+    [1, 1],
+  );
+  upstream.service.close();
+});
+
+test("HC-03 a response that has begun is not asked for again", async () => {
+  const clock = new FakeClock(1_000);
+  const upstream = await connected(clock);
+  const sink = ask(upstream.service);
+  await upstream.settle();
+  upstream.peer(0).headers(1, OK, false);
+  upstream.peer(0).rst(1, 7);
+  await upstream.settle();
+  assert.deepEqual(sink.events, ["head 200", "reset h2_reset"]);
+  upstream.service.close();
+});

@@ -12,6 +12,7 @@ import { parseTrustRoots } from "../../src/identity/trust-roots.ts";
 import { NO_LOG } from "../../src/log/log.ts";
 import { createFamilies } from "../../src/metrics/families.ts";
 import { MetricRegistry } from "../../src/metrics/metric-registry.ts";
+import { BalancerMetricsFactory } from "../../src/outbound/balancer-metrics.ts";
 import { Dialer } from "../../src/outbound/dial.ts";
 import { RouteMetricsFactory } from "../../src/outbound/http/route-metrics.ts";
 import type { TargetContext } from "../../src/outbound/target-stack.ts";
@@ -114,6 +115,7 @@ export function scriptedContext(clock: Clock, control: ControlPlane): TargetCont
     }),
     discovery: { profileSuffixes: [], profileNetworks: [], detectTimeoutMs: 10_000 },
     routeMetrics: new RouteMetricsFactory(families, () => clock.nowMs()),
+    balancerMetrics: new BalancerMetricsFactory(families),
     inFlight: new ConcurrencyLimit(100),
     backoff: { minMs: 100, maxMs: 60_000, jitter: 0 },
     http2: {},

@@ -12,14 +12,24 @@ import { LENGTH_UNKNOWN } from "../h2-heads.ts";
 import { H2_SERVER_SETTINGS_MS, type H2ClientOptions } from "../h2-options.ts";
 import { H2Stream } from "../h2-stream.ts";
 import type { HttpService, RequestHead, ResponseHead, ResponseSink, Sink } from "../message.ts";
+import { PROCESS_SENT_BODIES } from "./sent-bodies.ts";
+import type { UnprocessedCall } from "./unprocessed-calls.ts";
 
 /** A stream as the request sink of a call. */
 class ClientStream extends H2Stream {
   readonly response: ResponseSink;
   readonly method: string;
-  /** What is to be sent once the stream has a place; undefined after that. */
+  /** Undefined once it is answered: nobody needs it any more. */
   head: RequestHead | undefined;
   readonly headIsLast: boolean;
+  /** It was made before, and will not be made a third time. */
+  isAgain = false;
+  /** The same call on another stream, once this one was refused. */
+  successor: Sink | undefined = undefined;
+  /** The body so far, among `PROCESS_SENT_BODIES`. */
+  #bodyAt = 0;
+  #bodyBytes = 0;
+  #trailers: HeaderField[] | undefined = undefined;
 
   constructor(client: H2Client, head: RequestHead, last: boolean, response: ResponseSink) {
     super(client, 0, 0);
@@ -29,17 +39,56 @@ class ClientStream extends H2Stream {
     this.head = head;
     this.headIsLast = last;
   }
+
+  override data(buffer: Buffer, start: number, end: number, last: boolean): void {
+    if (this.successor !== undefined) return this.successor.data(buffer, start, end, last);
+    if (!this.answered && !this.closed && end > start) {
+      this.#bodyAt = PROCESS_SENT_BODIES.append(this.#bodyAt, this.#bodyBytes, buffer, start, end);
+      this.#bodyBytes += end - start;
+    }
+    super.data(buffer, start, end, last);
+  }
+
+  override trailers(fields: HeaderField[]): void {
+    if (this.successor !== undefined) return this.successor.trailers(fields);
+    this.#trailers = fields;
+    super.trailers(fields);
+  }
+
+  override credit(bytes: number): void {
+    if (this.successor !== undefined) this.successor.credit(bytes);
+    else super.credit(bytes);
+  }
+
+  override reset(error: ProxyError): void {
+    if (this.successor !== undefined) this.successor.reset(error);
+    else super.reset(error);
+  }
+
+  /** The call as it came, for a server that has not looked at it; undefined if it cannot be made again. */
+  unprocessed(error: ProxyError): UnprocessedCall | undefined {
+    const { head, headIsLast: last, response, sendEnded: ended } = this;
+    if (this.isAgain || this.answered || head === undefined) return undefined;
+    const length = this.#bodyBytes;
+    const body = length === 0 ? NO_BODY : PROCESS_SENT_BODIES.read(this.#bodyAt, length);
+    if (body === undefined) return undefined;
+    const credited = length - (this.queue?.length ?? 0);
+    return { head, last, body, trailers: this.#trailers, ended, credited, response, error };
+  }
 }
+
+const NO_BODY = Buffer.alloc(0);
 
 /**
  * The client end of an HTTP/2 connection: each call is a stream. Calls beyond what the server allows wait inside, in order.
  *
- * After GOAWAY (or `close`) calls fail with `h2_goaway`, and so do streams that the server has not looked at: whoever
- * called may retry them on another connection. Streams that it has looked at finish.
+ * After GOAWAY (or `close`) calls fail with `h2_goaway`. Streams that the server says it has not looked at are handed back
+ * to be made again (`onUnprocessed`), or fail. Streams that it has looked at finish.
  */
 export class H2Client extends H2Connection implements HttpService {
   readonly #onReady: (() => void) | undefined;
   readonly #onRetire: (() => void) | undefined;
+  readonly #onUnprocessed: H2ClientOptions["onUnprocessed"];
   readonly #pending = new Set<ClientStream>();
   #nextId: number;
   #ready = false;
@@ -52,6 +101,7 @@ export class H2Client extends H2Connection implements HttpService {
     super(transport, options, "upstream");
     this.#onReady = options.onReady;
     this.#onRetire = options.onRetire;
+    this.#onUnprocessed = options.onUnprocessed;
     this.#nextId = options.firstStreamId ?? 1;
     this.#settingsTimer = this.settings.clock.after(H2_SERVER_SETTINGS_MS, () => {
       const text = `server sent no SETTINGS in ${H2_SERVER_SETTINGS_MS}ms`;
@@ -97,11 +147,21 @@ export class H2Client extends H2Connection implements HttpService {
   }
 
   call(head: RequestHead, last: boolean, response: ResponseSink): Sink {
+    return this.#begin(new ClientStream(this, head, last, response));
+  }
+
+  /** A call that was made before and came to nothing: it is not handed back to be made again. */
+  callAgain(head: RequestHead, last: boolean, response: ResponseSink): Sink {
     const stream = new ClientStream(this, head, last, response);
-    stream.sendEnded = last;
+    stream.isAgain = true;
+    return this.#begin(stream);
+  }
+
+  #begin(stream: ClientStream): Sink {
+    stream.sendEnded = stream.headIsLast;
     if (this.#retired !== undefined) {
       stream.closed = true;
-      response.reset(this.#retired);
+      stream.response.reset(this.#retired);
     } else if (this.#pending.size === 0 && this.streams.size < this.peer.maxConcurrentStreams)
       this.#open(stream);
     else this.#pending.add(stream);
@@ -111,7 +171,6 @@ export class H2Client extends H2Connection implements HttpService {
   #open(stream: ClientStream): void {
     const head = stream.head;
     if (head === undefined) return;
-    stream.head = undefined;
     const bytes = requestHeadBytes(head);
     if (this.isBlockTooLarge(bytes)) {
       stream.closed = true;
@@ -179,6 +238,7 @@ export class H2Client extends H2Connection implements HttpService {
 
   #onHead(stream: ClientStream, head: ResponseHead, endStream: boolean, contentLength: number): void {
     stream.answered = true;
+    stream.head = undefined;
     const { status } = head;
     const tunnel = stream.method === "CONNECT" && status < 300;
     // These have no content, whatever length they tell (RFC 9110 sections 6.4.1 and 8.6).
@@ -232,12 +292,23 @@ export class H2Client extends H2Connection implements HttpService {
     const left: H2Stream[] = [];
     for (const stream of this.streams.values()) if (stream.id > lastId) left.push(stream);
     this.#retire(error);
-    for (const stream of left) {
-      if (stream.closed) continue;
-      this.closeStream(stream);
-      this.returnCredit(stream);
-      stream.far?.reset(error);
-    }
+    for (const stream of left) if (!stream.closed) this.endUnprocessed(stream, error);
+  }
+
+  protected override endUnprocessed(stream: H2Stream, error: ProxyError): void {
+    // Every stream of this connection is of this class.
+    const successor = this.#handBack(stream as ClientStream, error);
+    if (successor === undefined) return super.endUnprocessed(stream, error);
+    this.closeStream(stream);
+    this.returnCredit(stream);
+  }
+
+  /** A GOAWAY for an error may be about that very call: it is not made again. */
+  #handBack(stream: ClientStream, error: ProxyError): Sink | undefined {
+    const isOrderly = error.code === "h2_reset" || error.detail.h2Code === H2Code.noError;
+    const call = isOrderly ? stream.unprocessed(error) : undefined;
+    if (call !== undefined) stream.successor = this.#onUnprocessed?.(call);
+    return stream.successor;
   }
 
   protected override onDrainPong(): void {}
@@ -258,11 +329,14 @@ export class H2Client extends H2Connection implements HttpService {
     this.#retired = error;
     const pending = [...this.#pending];
     this.#pending.clear();
+    const refused: ClientStream[] = [];
     for (const stream of pending) {
+      const isOver = error.code !== "h2_goaway" || this.#handBack(stream, error) === undefined;
       stream.closed = true;
       stream.queue = undefined;
+      if (isOver) refused.push(stream);
     }
-    for (const stream of pending) stream.response.reset(error);
+    for (const stream of refused) stream.response.reset(error);
     this.#onRetire?.();
     if (this.streams.size === 0 && !this.over) this.transport.end();
   }

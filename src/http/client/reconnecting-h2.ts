@@ -6,6 +6,7 @@ import type { Transport } from "../../transport/transport.ts";
 import type { H2Options } from "../h2-options.ts";
 import { DiscardSink, type HttpService, type RequestHead, type ResponseSink, type Sink } from "../message.ts";
 import { H2Client } from "./h2.ts";
+import { UnprocessedCalls, type UnprocessedCall } from "./unprocessed-calls.ts";
 
 export interface ReconnectingH2Params {
   readonly clock: Clock;
@@ -34,12 +35,16 @@ type State =
  * and start anew after a connection that stood. A connection that takes no more requests (GOAWAY) is let go to finish
  * what it carries while the next one is made.
  *
+ * Calls that the server has certainly not looked at are made once more, without anybody noticing: at once where the
+ * connection stands, else on the next one if that comes at the first attempt (faults-and-threats HC-01, HC-03).
+ *
  * Source: linkerd2-proxy, linkerd/reconnect/src/lib.rs.
  */
 export class ReconnectingH2 implements HttpService {
   readonly #params: ReconnectingH2Params;
   readonly #backoff: Backoff;
   #state: State = { kind: "off" };
+  readonly #unprocessed = new UnprocessedCalls();
   #closed = false;
   #lastError: ProxyError | undefined = undefined;
 
@@ -75,6 +80,7 @@ export class ReconnectingH2 implements HttpService {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#unprocessed.fail();
     const state = this.#state;
     this.#state = { kind: "off" };
     if (state.kind === "connecting") state.attempt.abort();
@@ -102,8 +108,10 @@ export class ReconnectingH2 implements HttpService {
       ...this.#params.http2,
       clock: this.#params.clock,
       onRetire: () => this.#onRetired(client),
+      onUnprocessed: (call) => this.#again(call),
     });
     this.#state = { kind: "connected", client };
+    this.#sendAgain();
     this.#params.onReadiness();
   }
 
@@ -112,7 +120,22 @@ export class ReconnectingH2 implements HttpService {
     const isFirst = this.#lastError === undefined;
     this.#lastError = error;
     this.#params.onConnectError(error, isFirst);
+    this.#unprocessed.fail();
     this.#wait();
+  }
+
+  #again(call: UnprocessedCall): Sink | undefined {
+    if (this.#closed) return undefined;
+    const successor = this.#unprocessed.add(call);
+    // Not within the read that refused it: what else came with that, as a GOAWAY, may end the connection.
+    queueMicrotask(() => this.#sendAgain());
+    return successor;
+  }
+
+  #sendAgain(): void {
+    if (this.#state.kind !== "connected") return;
+    const { client } = this.#state;
+    this.#unprocessed.sendTo({ call: (head, last, response) => client.callAgain(head, last, response) });
   }
 
   #onRetired(client: H2Client): void {

@@ -5,6 +5,7 @@ import { BlockResult } from "../../wire/hpack/decoder.ts";
 import { H2Code } from "../../wire/http2/error-code.ts";
 import { CLIENT_PREFACE, FRAME_HEADER_BYTES, STREAM_ID_MAX } from "../../wire/http2/frame.ts";
 import { SettingId } from "../../wire/http2/settings.ts";
+import { addDate } from "../date.ts";
 import { H2Connection } from "../h2-connection.ts";
 import { responseHeadBytes, writeResponseHead } from "../h2-head-writer.ts";
 import { LENGTH_UNKNOWN } from "../h2-heads.ts";
@@ -48,6 +49,7 @@ type Drain =
  */
 export class H2Server extends H2Connection implements ServerStreamOwner {
   readonly #service: HttpService;
+  readonly #addsDate: boolean;
   /** Bytes of the client's preface that have come. */
   #preface = 0;
   #drain: Drain = "none";
@@ -58,6 +60,7 @@ export class H2Server extends H2Connection implements ServerStreamOwner {
   constructor(transport: Transport, service: HttpService, options: H2ServerOptions = {}) {
     super(transport, options, "downstream");
     this.#service = service;
+    this.#addsDate = options.addsDate === true;
     this.start([SettingId.maxConcurrentStreams, this.settings.maxConcurrentStreams]);
   }
 
@@ -92,6 +95,7 @@ export class H2Server extends H2Connection implements ServerStreamOwner {
   // ---- responses
 
   sendHead(stream: ServerStream, head: ResponseHead, last: boolean): void {
+    if (this.#addsDate) addDate(head.fields);
     const bytes = responseHeadBytes(head);
     // A switch of protocols does not exist here, and an interim response is not forwarded.
     if (head.status < 200 || this.isBlockTooLarge(bytes)) {

@@ -10,6 +10,7 @@ import {
 import { QueuedService } from "../../http/queued-service.ts";
 import type { EndpointUpdate } from "../../policy/endpoint.ts";
 import type { Clock, Timer } from "../../time/clock.ts";
+import type { BalancerMetrics } from "../balancer-metrics.ts";
 import { EndpointPool, type PooledEndpoint } from "../endpoint-pool.ts";
 import type { HttpBackend } from "./backend.ts";
 
@@ -24,6 +25,8 @@ export interface BalancerParams {
   /** `backend Service.shop.web:80`, for messages. */
   readonly name: string;
   readonly makeEndpoint: ConstructorParameters<typeof EndpointPool<HttpEndpoint>>[0];
+  /** Undefined for a single endpoint, which is nothing that is balanced. */
+  readonly metrics?: BalancerMetrics | undefined;
   /** Ends the resolution that feeds it. */
   readonly onClose: () => void;
 }
@@ -46,7 +49,7 @@ export class HttpBalancer implements HttpBackend, EndpointListener {
   #failure: ProxyError | undefined = undefined;
 
   constructor(params: BalancerParams) {
-    const { clock, queueCapacity, failfastTimeoutMs, name } = params;
+    const { clock, queueCapacity, failfastTimeoutMs, name, metrics } = params;
     this.#params = params;
     this.#queue = new QueuedService({
       clock,
@@ -56,8 +59,10 @@ export class HttpBalancer implements HttpBackend, EndpointListener {
       // Once the resolution has failed there is nothing to wait for, and an answer for all.
       isReady: () => this.#pool.readyCount > 0 || this.#failure !== undefined,
       inner: { call: (head, last, response) => this.#send(head, last, response, clock.nowMs()) },
+      observer: metrics,
     });
     this.#pool = new EndpointPool(params.makeEndpoint, params.random, () => this.#queue.onReady());
+    metrics?.measure(this.#pool, this.#queue);
   }
 
   get available(): boolean {
@@ -66,6 +71,7 @@ export class HttpBalancer implements HttpBackend, EndpointListener {
 
   update(update: EndpointUpdate): void {
     this.#failure = undefined;
+    this.#params.metrics?.countUpdate(update.kind);
     this.#pool.apply(update);
   }
 
@@ -103,6 +109,7 @@ export class HttpBalancer implements HttpBackend, EndpointListener {
     this.#closed = true;
     this.#params.onClose();
     this.#queue.close();
+    this.#params.metrics?.close();
     this.#pool.close();
   }
 

@@ -1,6 +1,6 @@
 import type { FailureHint, Load } from "../../balance/load.ts";
 import { failureHint } from "../../classify/failure-hint.ts";
-import { classifyGrpc, GRPC_UNKNOWN, isGrpcDegraded, parseGrpcStatus } from "../../classify/grpc.ts";
+import { classifyGrpc, isGrpcDegraded, parseGrpcStatus } from "../../classify/grpc.ts";
 import { classifyHttp, isHttpDegraded } from "../../classify/http.ts";
 import { parseRetryAfter, parseRetryPushback } from "../../classify/retry-after.ts";
 import type { ErrorCode, ProxyError } from "../../errors/proxy-error.ts";
@@ -8,6 +8,7 @@ import type { Outcome } from "../../failure-accrual/accrual-rule.ts";
 import type { Permit } from "../../failure-accrual/breaker.ts";
 import { GRPC_CONTENT_TYPE, GRPC_RETRY_PUSHBACK_MS, GRPC_STATUS } from "../../headers.ts";
 import type { EndpointMetrics } from "../../http/endpoint-metrics.ts";
+import { grpcCodeOf } from "../../http/grpc-code.ts";
 import type { RequestHead, ResponseHead, ResponseSink } from "../../http/message.ts";
 import { wallMs, type Clock } from "../../time/clock.ts";
 import { findField, headerName, type HeaderField } from "../../wire/header-field.ts";
@@ -112,12 +113,6 @@ function httpOutcome(status: number): Outcome {
 /** The HTTP status does not matter. A stream that ended without a status is one that the client left early: a success. */
 function grpcOutcome(code: number | undefined): Outcome {
   return isGrpcDegraded(code) ? "degraded" : classifyGrpc(code);
-}
-
-/** A status that cannot be read is one that nobody knows. */
-function grpcCodeOf(fields: readonly HeaderField[]): number | undefined {
-  const field = findField(fields, GRPC_STATUS_NAME);
-  return field === undefined ? undefined : (parseGrpcStatus(field.value) ?? GRPC_UNKNOWN);
 }
 
 function hasGrpcContentType(fields: readonly HeaderField[]): boolean {

@@ -1,10 +1,13 @@
 import { ProxyError } from "../../errors/proxy-error.ts";
 import type { HttpService, RequestHead, ResponseHead, ResponseSink, Sink } from "../../http/message.ts";
+import type { Clock } from "../../time/clock.ts";
 import type { HeaderField } from "../../wire/header-field.ts";
+import { HeldResponse } from "./held-response.ts";
 import type { ProfileClassifier, ProfileOutcome } from "./profile-classify.ts";
 
 /** What an attempt needs of the exchange that it belongs to. */
 export interface RetryingExchange {
+  readonly clock: Clock;
   readonly classifier: ProfileClassifier;
   readonly grpcOnly: boolean;
   /** Towards the application. */
@@ -31,11 +34,8 @@ type Stage = "waiting" | "held" | "passing" | "dropped";
 /**
  * One attempt at a request: it shows its response to the exchange before the application sees any of it.
  *
- * Most outcomes are told by the head. Where the trailers may have a say and the response is HTTP/2, the head is held
- * until the first frame of the body is there; trailers that come right behind one frame are seen too, later ones are not
- * waited for.
- *
- * Source: linkerd2-proxy, linkerd/http/retry/src/peek_trailers.rs.
+ * Most outcomes are told by the head. Where the trailers may have a say and the response is HTTP/2, it is held
+ * (`HeldResponse`).
  */
 export class ProfileAttempt implements ResponseSink {
   readonly #exchange: RetryingExchange;
@@ -46,9 +46,7 @@ export class ProfileAttempt implements ResponseSink {
   #resetDue: ProxyError | undefined = undefined;
   /** Bytes of the request that the service has passed on. */
   #passedOn = 0;
-  #heldHead: ResponseHead | undefined = undefined;
-  /** A copy of the first frame of the body. */
-  #heldData: Buffer | undefined = undefined;
+  #held: HeldResponse | undefined = undefined;
 
   constructor(exchange: RetryingExchange) {
     this.#exchange = exchange;
@@ -74,16 +72,17 @@ export class ProfileAttempt implements ResponseSink {
   /** The application gave up. */
   cancel(error: ProxyError): void {
     this.#stage = "dropped";
+    this.#held?.drop();
     this.#reset(error);
   }
 
   head(head: ResponseHead, last: boolean): void {
     if (this.#stage !== "waiting") return;
-    const { classifier, grpcOnly } = this.#exchange;
+    const { classifier, grpcOnly, clock } = this.#exchange;
     const outcome = classifier.atHead(grpcOnly, head.status, head.fields);
-    this.#heldHead = head;
     if (outcome === undefined && !last && head.version === 20) {
       this.#stage = "held";
+      this.#held = new HeldResponse(head, clock, () => this.#decide(undefined, false));
       return;
     }
     if (this.#isDropped(outcome ?? classifier.atEnd(grpcOnly, head.status, undefined), last)) return;
@@ -92,15 +91,11 @@ export class ProfileAttempt implements ResponseSink {
 
   data(buffer: Buffer, start: number, end: number, last: boolean): void {
     if (this.#stage === "held") {
-      if (this.#heldData === undefined && !last) {
-        this.#heldData = Buffer.from(buffer.subarray(start, end));
-        // Frames of one read arrive in one go: what is there by then is what is there "at once".
-        queueMicrotask(() => this.#decide(undefined, false));
-        return;
-      }
+      if (this.#held?.hold(buffer, start, end, last) === true) return;
       this.#decide(undefined, last);
     }
     if (this.#stage === "passing") this.#exchange.response.data(buffer, start, end, last);
+    else if (last && end > start) this.giveCredit(end - start);
   }
   trailers(fields: HeaderField[]): void {
     this.#decide(fields, true);
@@ -123,14 +118,10 @@ export class ProfileAttempt implements ResponseSink {
 
   /** Ends the holding of a response. */
   #decide(trailers: readonly HeaderField[] | undefined, over: boolean): void {
-    const head = this.#heldHead;
-    if (this.#stage !== "held" || head === undefined) return;
+    const held = this.#held;
+    if (this.#stage !== "held" || held === undefined) return;
     const { classifier, grpcOnly, response } = this.#exchange;
-    if (this.#isDropped(classifier.atEnd(grpcOnly, head.status, trailers), over)) return;
-    response.head(head, false);
-    const data = this.#heldData;
-    this.#heldData = undefined;
-    if (data !== undefined) response.data(data, 0, data.length, false);
+    if (!this.#isDropped(classifier.atEnd(grpcOnly, held.head.status, trailers), over)) held.passTo(response);
   }
 
   /** @param over nothing more will come of this attempt. */
@@ -141,6 +132,10 @@ export class ProfileAttempt implements ResponseSink {
     }
     this.#stage = "dropped";
     const atOnce = this.#sink === undefined;
+    const dropped = this.#held?.length ?? 0;
+    this.#held?.drop();
+    // Nobody else will give credit for what was held, and the connection lives on.
+    if (over && dropped > 0) this.giveCredit(dropped);
     if (!over)
       this.#reset(new ProxyError("canceled", "the response is dropped for a retry", { side: "proxy" }));
     this.#exchange.retry(atOnce);

@@ -49,6 +49,7 @@ export class ProfileRetry implements HttpService {
 
 /** A request with the attempts at it, of which at most one is under way. It is the request sink for the application. */
 class RetriedExchange implements Sink, RetryingExchange {
+  readonly clock: Clock;
   readonly classifier: ProfileClassifier;
   readonly grpcOnly: boolean;
   readonly response: ResponseSink;
@@ -78,6 +79,7 @@ class RetriedExchange implements Sink, RetryingExchange {
   ) {
     this.#inner = inner;
     this.#params = params;
+    this.clock = params.clock;
     this.#head = head;
     this.#last = last;
     this.#complete = last;

@@ -1,11 +1,11 @@
 import { ProxyError } from "../../errors/proxy-error.ts";
-import { copyRange } from "../../http/copy-range.ts";
 import { copyRequestHead } from "../../http/copy-request-head.ts";
 import type { HttpService, RequestHead, ResponseHead, ResponseSink, Sink } from "../../http/message.ts";
 import { ReplayBuffer } from "../../http/replay-buffer.ts";
 import { Backoff } from "../../time/backoff.ts";
 import type { Clock, Timer } from "../../time/clock.ts";
 import type { HeaderField } from "../../wire/header-field.ts";
+import { HeldResponse } from "./held-response.ts";
 import type { RetryCounters } from "./route-metrics.ts";
 import { areRetryableTrailers, isRetryableError, judgeHead, type RetryPolicy } from "./retry-policy.ts";
 
@@ -232,10 +232,7 @@ class Attempt implements ResponseSink {
   #cancelDue: ProxyError | undefined = undefined;
   /** Request bytes that the service has credited. */
   #credited = 0;
-  #heldHead: ResponseHead | undefined = undefined;
-  #heldBytes: Buffer | undefined = undefined;
-  /** Ends peeking at the end of this turn of the loop. */
-  #peek: Timer | undefined = undefined;
+  #held: HeldResponse | undefined = undefined;
   /** Response bytes that were dropped, and are credited if it comes to its end. */
   #dropped = 0;
 
@@ -291,7 +288,7 @@ class Attempt implements ResponseSink {
         return this.#pass(head, last, true);
       case "peek":
         this.#state = "peeking";
-        this.#heldHead = head;
+        this.#held = new HeldResponse(head, this.#clock, () => this.#release(true));
         return;
       case "retry":
         if (!this.#exchange.retryAfterResponse(head)) this.#pass(head, last, false);
@@ -302,13 +299,7 @@ class Attempt implements ResponseSink {
   data(buffer: Buffer, start: number, end: number, last: boolean): void {
     if (this.#state === "passing") return this.#response.data(buffer, start, end, last);
     if (this.#state === "discarded") return this.#drop(end - start, last);
-    if (this.#state !== "peeking") return;
-    if (!last && this.#heldBytes === undefined) {
-      this.#heldBytes = copyRange(buffer, start, end);
-      // Trailers that come with the first DATA come in this turn of the loop; later ones are not waited for.
-      this.#peek = this.#clock.after(0, () => this.#release(true));
-      return;
-    }
+    if (this.#state !== "peeking" || this.#held?.hold(buffer, start, end, last) === true) return;
     this.#release(true);
     this.#response.data(buffer, start, end, last);
   }
@@ -316,12 +307,12 @@ class Attempt implements ResponseSink {
   trailers(fields: HeaderField[]): void {
     if (this.#state === "passing") return this.#response.trailers(fields);
     if (this.#state === "discarded") return this.#drop(0, true);
-    const head = this.#heldHead;
-    if (this.#state !== "peeking" || head === undefined) return;
+    const held = this.#held;
+    if (this.#state !== "peeking" || held === undefined) return;
     const isRetryable = areRetryableTrailers(this.#policy, fields);
-    if (isRetryable && this.#exchange.retryAfterResponse(head)) {
+    if (isRetryable && this.#exchange.retryAfterResponse(held.head)) {
       this.#state = "discarded";
-      return this.#drop(this.#heldBytes?.length ?? 0, true);
+      return this.#drop(held.length, true);
     }
     this.#release(!isRetryable);
     this.#response.trailers(fields);
@@ -343,19 +334,22 @@ class Attempt implements ResponseSink {
   }
 
   #pass(head: ResponseHead, last: boolean, isSuccess: boolean): void {
+    this.#commit(head, isSuccess);
+    this.#response.head(head, last);
+  }
+
+  #commit(head: ResponseHead, isSuccess: boolean): void {
     this.#state = "passing";
     if (this.#exchange.commit(isSuccess)) head.closeConnection = true;
-    this.#response.head(head, last);
   }
 
   /** Ends peeking, if it has not ended yet: what was held is passed on. */
   #release(isSuccess: boolean): void {
-    const head = this.#heldHead;
-    if (this.#state !== "peeking" || head === undefined) return;
-    const bytes = this.#heldBytes;
-    this.#letGo();
-    this.#pass(head, false, isSuccess);
-    if (bytes !== undefined) this.#response.data(bytes, 0, bytes.length, false);
+    const held = this.#held;
+    if (this.#state !== "peeking" || held === undefined) return;
+    this.#held = undefined;
+    this.#commit(held.head, isSuccess);
+    held.passTo(this.#response);
   }
 
   #drop(bytes: number, last: boolean): void {
@@ -367,9 +361,7 @@ class Attempt implements ResponseSink {
   }
 
   #letGo(): void {
-    this.#peek?.cancel();
-    this.#peek = undefined;
-    this.#heldHead = undefined;
-    this.#heldBytes = undefined;
+    this.#held?.drop();
+    this.#held = undefined;
   }
 }

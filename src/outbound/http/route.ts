@@ -1,5 +1,6 @@
 import { Distributor, type Weighted } from "../../balance/distribution.ts";
 import { ProxyError } from "../../errors/proxy-error.ts";
+import { grpcCodeOf } from "../../http/grpc-code.ts";
 import {
   DiscardSink,
   type HttpService,
@@ -19,8 +20,9 @@ import type { Clock } from "../../time/clock.ts";
 import type { HeaderField } from "../../wire/header-field.ts";
 import type { BackendCache } from "../backend-cache.ts";
 import type { HttpBackend } from "./backend.ts";
-import { breakerPolicy, type BreakerPolicy } from "./breaker.ts";
+import { breakerPolicy } from "./breaker.ts";
 import { needsExtensions, RequestExtensions, type RetriedRule } from "./request-extensions.ts";
+import { BackendExchange, type RouteBackendMetrics } from "./route-backend-metrics.ts";
 import type { RouteMetrics, RouteMetricsFactory } from "./route-metrics.ts";
 
 /** What all routes of a proxy share. */
@@ -44,36 +46,34 @@ export interface RouteTarget {
   readonly failureAccrual: FailureAccrual | undefined;
 }
 
-interface Arm {
-  readonly backend: HttpBackend;
-  readonly filters: readonly Filter[];
-}
-
 /**
  * One rule of a route: metrics; timeouts and retries, where it has any; then for each attempt its filters, and one of its
  * backends.
  *
- * Retries are outside of the filters, so that each attempt starts from the request as it came, and inside of the metrics,
- * which count the requests of the application.
+ * Retries are outside of the filters, so that each attempt starts from the request as it came, and inside of the metrics of
+ * the route, which count the requests of the application. Those of a backend are inside and count attempts.
  *
  * Source: linkerd2-proxy, linkerd/app/outbound/src/http/logical/policy/route.rs.
  */
 export class RouteStack implements HttpService {
-  readonly #target: RouteTarget;
   readonly #prefix: string;
   readonly #filters: readonly Filter[];
+  readonly #answer: FilterAnswer;
   readonly #random: () => number;
   readonly #distributor: Distributor<Arm>;
   readonly #metrics: RouteMetrics;
+  readonly #backendMetrics: readonly RouteBackendMetrics[];
   readonly #inFlight: ConcurrencyLimit;
   readonly #send: HttpService;
 
   constructor(target: RouteTarget, backends: BackendCache<HttpBackend>, context: RouteStackContext) {
-    this.#target = target;
     this.#prefix = `logical service ${target.logical}: route ${formatMeta(target.route)}`;
     this.#filters = target.rule.filters;
+    this.#answer = filterAnswer(target.prefixLength, context.random);
     this.#random = context.random;
-    this.#distributor = distributor(target.rule.distribution, backends, breakerPolicy(target));
+    const arms = armsOf(target, backends, context.metrics, this.#answer);
+    this.#backendMetrics = arms.map(({ item }) => item.metrics);
+    this.#distributor = distributor(target.rule.distribution.kind, arms);
     this.#metrics = context.metrics.forRoute(target.parent, target.route, target.isGrpc);
     this.#inFlight = context.inFlight;
     const attempts: HttpService = {
@@ -90,7 +90,7 @@ export class RouteStack implements HttpService {
   }
 
   call(head: RequestHead, last: boolean, response: ResponseSink): Sink {
-    const exchange = new RoutedExchange(this.#metrics, this.#prefix, this.#inFlight, head, response);
+    const exchange = new RoutedExchange(this.#metrics, this.#prefix, this.#inFlight, head, last, response);
     if (exchange.admitted) return exchange.start(this.#send, head, last);
     exchange.reset(new ProxyError("loadshed", "too many requests in flight", { side: "proxy" }));
     return new DiscardSink(response);
@@ -98,6 +98,7 @@ export class RouteStack implements HttpService {
 
   close(): void {
     this.#metrics.close();
+    for (const metrics of this.#backendMetrics) metrics.close();
   }
 
   #dispatch(head: RequestHead, last: boolean, response: ResponseSink): Sink {
@@ -110,58 +111,110 @@ export class RouteStack implements HttpService {
       response.reset(new ProxyError("loadshed", "service unavailable", { side: "proxy" }));
       return new DiscardSink(response);
     }
-    const { backend, filters } = arm;
-    if (filters.length > 0) {
-      const answered = this.#answer(filters, head, response);
+    const { metrics } = arm;
+    metrics.countRequest();
+    if (!(response instanceof RoutedExchange)) {
+      return new BackendExchange(metrics, response).start(arm, head, last);
+    }
+    // There is no other attempt, so the exchange of the route is that of the backend as well.
+    response.backend = metrics;
+    return arm.call(head, last, response);
+  }
+}
+
+/** One backend of a rule, behind its own filters. */
+class Arm implements HttpService {
+  readonly backend: HttpBackend;
+  readonly metrics: RouteBackendMetrics;
+  readonly #filters: readonly Filter[];
+  readonly #routeFilters: readonly Filter[];
+  readonly #answer: FilterAnswer;
+
+  constructor(
+    backend: HttpBackend,
+    metrics: RouteBackendMetrics,
+    filters: readonly Filter[],
+    routeFilters: readonly Filter[],
+    answer: FilterAnswer,
+  ) {
+    this.backend = backend;
+    this.metrics = metrics;
+    this.#filters = filters;
+    this.#routeFilters = routeFilters;
+    this.#answer = answer;
+  }
+
+  call(head: RequestHead, last: boolean, response: ResponseSink): Sink {
+    if (this.#filters.length > 0) {
+      const answered = this.#answer(this.#filters, head, response);
       if (answered !== undefined) return answered;
     }
     // A response meets the filters on its way back: first those of the backend, then those of the route.
     let inner = response;
+    if (changesResponse(this.#routeFilters)) inner = new ResponseFilterSink(this.#routeFilters, inner);
     if (changesResponse(this.#filters)) inner = new ResponseFilterSink(this.#filters, inner);
-    if (changesResponse(filters)) inner = new ResponseFilterSink(filters, inner);
-    return backend.call(head, last, inner);
+    return this.backend.call(head, last, inner);
   }
+}
 
-  /** Applies filters; a request that one of them answers goes no further. */
-  #answer(filters: readonly Filter[], head: RequestHead, response: ResponseSink): Sink | undefined {
-    const error = applyRequestFilters(filters, head, this.#target.prefixLength, this.#random);
+/** Applies filters; a request that one of them answers goes no further, and its rest is for the sink that comes back. */
+type FilterAnswer = (
+  filters: readonly Filter[],
+  head: RequestHead,
+  response: ResponseSink,
+) => Sink | undefined;
+
+function filterAnswer(prefixLength: number | undefined, random: () => number): FilterAnswer {
+  return (filters, head, response) => {
+    const error = applyRequestFilters(filters, head, prefixLength, random);
     if (error === undefined) return undefined;
     response.reset(error);
     return new DiscardSink(response);
-  }
+  };
 }
 
 function isAvailable(arm: Arm): boolean {
   return arm.backend.available;
 }
 
-function distributor(
-  distribution: Distribution,
+/** The backends of a rule, each with its weight: 1 where weights do not matter. */
+function armsOf(
+  target: RouteTarget,
   backends: BackendCache<HttpBackend>,
-  breaker: BreakerPolicy | undefined,
-): Distributor<Arm> {
-  const arm = ({ backend, filters }: RouteBackend): Arm => ({
-    backend: backends.get(backend, breaker),
-    filters,
-  });
+  metrics: RouteMetricsFactory,
+  answer: FilterAnswer,
+): Weighted<Arm>[] {
+  const { parent, route, rule, isGrpc } = target;
+  const { distribution } = rule;
+  const breaker = breakerPolicy(target);
+  const arm = ({ backend, filters }: RouteBackend): Arm =>
+    new Arm(
+      backends.get(backend, breaker),
+      metrics.forBackend(parent, route, backend.meta, isGrpc),
+      filters,
+      rule.filters,
+      answer,
+    );
   switch (distribution.kind) {
     case "empty":
-      return new Distributor<Arm>("first_available", []);
-    case "first_available": {
-      const arms: Weighted<Arm>[] = distribution.backends.map((b) => ({ item: arm(b), weight: 1 }));
-      return new Distributor("first_available", arms);
-    }
-    case "random_available": {
-      const arms: Weighted<Arm>[] = distribution.backends.map((b) => ({ item: arm(b), weight: b.weight }));
-      return new Distributor("random_available", arms);
-    }
+      return [];
+    case "first_available":
+      return distribution.backends.map((b) => ({ item: arm(b), weight: 1 }));
+    case "random_available":
+      return distribution.backends.map((b) => ({ item: arm(b), weight: b.weight }));
     default:
       return distribution satisfies never;
   }
 }
 
+function distributor(kind: Distribution["kind"], arms: readonly Weighted<Arm>[]): Distributor<Arm> {
+  return new Distributor(kind === "empty" ? "first_available" : kind, arms);
+}
+
 /** Measures an exchange for its route, and names the route in what goes wrong within. */
 class RoutedExchange extends ObservedExchange {
+  /** Where it was sent, if it cannot be sent again and is measured for that as well. */
+  backend: RouteBackendMetrics | undefined = undefined;
   readonly #metrics: RouteMetrics;
   readonly #prefix: string;
   readonly #inFlight: ConcurrencyLimit;
@@ -169,14 +222,16 @@ class RoutedExchange extends ObservedExchange {
   /** Whether it may go on; it then holds a place among the requests in flight until its response begins. */
   readonly admitted: boolean;
   #holdsPlace: boolean;
+  #requestEndedAtMs: number | undefined;
   #status = 0;
-  #grpcStatus: string | undefined = undefined;
+  #grpcCode: number | undefined = undefined;
 
   constructor(
     metrics: RouteMetrics,
     prefix: string,
     inFlight: ConcurrencyLimit,
     head: RequestHead,
+    last: boolean,
     response: ResponseSink,
   ) {
     super(response);
@@ -184,6 +239,7 @@ class RoutedExchange extends ObservedExchange {
     this.#prefix = prefix;
     this.#inFlight = inFlight;
     this.#startedAtMs = head.startedAtMs;
+    this.#requestEndedAtMs = last ? head.startedAtMs : undefined;
     this.admitted = inFlight.tryAcquire();
     this.#holdsPlace = this.admitted;
   }
@@ -194,18 +250,33 @@ class RoutedExchange extends ObservedExchange {
     super.reset(verbatim ? error : error.within(this.#prefix));
   }
 
+  override data(buffer: Buffer, start: number, end: number, last: boolean): void {
+    this.backend?.observeFrame(end - start);
+    super.data(buffer, start, end, last);
+  }
+
+  override onRequestEnd(): void {
+    this.#requestEndedAtMs ??= this.#metrics.nowMs();
+  }
   protected override onHead(head: ResponseHead): void {
     this.#leave();
     this.#status = head.status;
-    if (this.#metrics.isGrpc) this.#grpcStatus = this.#metrics.grpcStatusOf(head.fields);
+    if (this.#metrics.isGrpc) this.#grpcCode = grpcCodeOf(head.fields);
   }
   protected override onFirstByte(): void {}
   protected override onTrailers(fields: readonly HeaderField[]): void {
-    if (this.#metrics.isGrpc) this.#grpcStatus = this.#metrics.grpcStatusOf(fields) ?? this.#grpcStatus;
+    if (this.#metrics.isGrpc) this.#grpcCode = grpcCodeOf(fields) ?? this.#grpcCode;
   }
   protected override onEnd(error: ProxyError | undefined, canceled: boolean): void {
     this.#leave();
-    this.#metrics.count(this.#startedAtMs, this.#status, this.#grpcStatus, error, canceled);
+    const metrics = this.#metrics;
+    const nowMs = metrics.nowMs();
+    metrics.observeDuration(nowMs - this.#startedAtMs);
+    metrics.outcomes.count(this.#status, this.#grpcCode, error, canceled);
+    const { backend } = this;
+    if (backend === undefined) return;
+    backend.observeDuration(this.#requestEndedAtMs, nowMs);
+    backend.outcomes.count(this.#status, this.#grpcCode, error, canceled);
   }
 
   #leave(): void {

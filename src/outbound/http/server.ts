@@ -58,7 +58,13 @@ export function serveHttp(context: OutboundContext, connection: HttpConnection, 
   const http =
     version === 1
       ? new H1Server(transport, rescued, { clock, onClose, ...rejections })
-      : new H2Server(transport, rescued, { ...options.http2Server, clock, onClose, ...rejections });
+      : new H2Server(transport, rescued, {
+          ...options.http2Server,
+          addsDate: true,
+          clock,
+          onClose,
+          ...rejections,
+        });
   const leave = drain.join(() => http.drain());
   replay(transport, http, prefix);
 }

@@ -38,7 +38,9 @@ export class TlsStack {
   constructor(logical: string, policy: Watch<ClientPolicy>, context: TlsStackContext) {
     this.#context = context;
     this.#logical = logical;
-    this.#backends = new BackendCache((backend) => tcpBackend(backend, context));
+    this.#backends = new BackendCache((backend) =>
+      tcpBackend(backend, { kind: "tls", parent: policy.value.parent }, context),
+    );
     this.#routes = this.#build(policy.value.parent, routesOf(policy.value) ?? []);
     policy.subscribe(this.#stop.signal, (value) => this.#replace(value));
   }
