@@ -1,3 +1,4 @@
+import { readDuration } from "../time/duration.ts";
 import { parseCidr, type Cidr } from "../addr/cidr.ts";
 import { parseDnsName, type DnsName } from "../addr/dns-name.ts";
 import { parseIp, type Ip } from "../addr/ip.ts";
@@ -55,26 +56,10 @@ export const FLOAT: Grammar<number> = {
       : unparsed("not a float"),
 };
 
-const UNIT_MS = new Map([
-  ["ms", 1],
-  ["s", 1_000],
-  ["m", 60_000],
-  ["h", 3_600_000],
-  ["d", 86_400_000],
-]);
-
 /** Milliseconds from an integer with a unit; `0` alone needs none. */
 export const DURATION: Grammar<number> = {
   expected: "an integer directly followed by ms, s, m, h or d, such as 10s",
-  parse: (text) => {
-    const match = /^[ \t]*([0-9]+)(ms|s|m|h|d)?[ \t]*$/.exec(text);
-    if (match === null) return unparsed("not a duration");
-    const count = Number(match[1]);
-    const unitMs = UNIT_MS.get(match[2] ?? "");
-    if (unitMs === undefined) return count === 0 ? parsed(0) : unparsed("not a duration: it has no unit");
-    const ms = count * unitMs;
-    return Number.isSafeInteger(ms) ? parsed(ms) : unparsed("not an integer: it is too large");
-  },
+  parse: readDuration,
 };
 
 /** As `DURATION`, but empty text means that there is no limit. */
