@@ -17,10 +17,10 @@ import {
 } from "./way.ts";
 
 /**
- * Tails are measured once a proxy has settled at the given rate, for so many times the warm-up: a compiler that answers to
- * a new kind of load works on the same core, and every hundredth request waits for it.
+ * Tails are measured once a proxy has settled at the given rate: a compiler that answers to a new kind of load works on the
+ * same core for up to ten seconds, and every hundredth request waits for it.
  */
-const SETTLE = 2.5;
+const SETTLE_SECONDS = 10;
 /** Before each measurement. */
 const RAMP_SECONDS = 0.5;
 /** What starting a proxy takes, for the estimate alone. */
@@ -52,7 +52,7 @@ export async function measureLoad(bench: Bench, scenario: LoadScenario): Promise
       ways.push({ name: peer.name, ...(await peer.start(scenario.job, siteOf(bench, scenario))) });
     }
     for (const way of ways) {
-      const settleSeconds = settles(scenario) ? SETTLE * warmUpSeconds : 0;
+      const settleSeconds = settles(scenario) ? SETTLE_SECONDS : 0;
       onStep(`warming up ${way.name}`, warmUpSeconds + settleSeconds);
       await run(way, 0, warmUpSeconds, true);
       if (settleSeconds > 0) await run(way, 0, settleSeconds);
@@ -90,6 +90,6 @@ export function loadSeconds(
 ): number {
   const ways = peers.length + 1;
   const seconds = Math.max(bench.seconds, scenario.secondsAtLeast ?? 0);
-  const warmUp = bench.warmUpSeconds * (settles(scenario) ? 1 + SETTLE : 1);
+  const warmUp = bench.warmUpSeconds + (settles(scenario) ? SETTLE_SECONDS : 0);
   return peers.length * START_SECONDS + ways * (warmUp + bench.rounds * (RAMP_SECONDS + seconds));
 }
