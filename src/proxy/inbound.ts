@@ -1,0 +1,78 @@
+import { portRangesContain } from "../addr/port-ranges.ts";
+import type { Config } from "../config/config.ts";
+import type { ControlPlane } from "../control/control-plane.ts";
+import { ApplicationClients } from "../inbound/application.ts";
+import type { InboundContext } from "../inbound/context.ts";
+import { PolicyStore } from "../inbound/policy-store.ts";
+import { defaultServerPolicy, opaqueServerPolicy } from "../policy/default-policies.ts";
+import { Terminator } from "../tls/terminate.ts";
+import { http2Client, http2Server } from "./options.ts";
+import type { ProxyShared } from "./shared.ts";
+
+/** What the inbound side is made of, and how it ends. */
+export interface InboundSide {
+  readonly context: InboundContext;
+  readonly close: () => void;
+}
+
+/** @param ownPort of the inbound listener, once it is bound: dialling it would be a loop. */
+export function inboundSide(
+  config: Config,
+  shared: ProxyShared,
+  control: ControlPlane,
+  ownPort: () => number,
+): InboundSide {
+  const { clock, random, families, transportMetrics, credentials, pacer, origDst, drain, logging } = shared;
+  const policies = new PolicyStore({
+    clock,
+    control,
+    defaultPolicy: (port) => {
+      const { defaultPolicy: name, detectTimeoutMs, clusterNetworks, opaquePorts } = config.inbound;
+      const policy = defaultServerPolicy(name, { detectTimeoutMs, clusterNetworks });
+      return portRangesContain(opaquePorts, port) ? opaqueServerPolicy(policy) : policy;
+    },
+    permanentPorts: config.inbound.ports,
+    idleTimeoutMs: config.inbound.discoveryIdleTimeoutMs,
+  });
+  const log = logging.log.target("linkerd_app_inbound").span("inbound");
+  const base = { clock, random, families, transportMetrics };
+  const applications = new ApplicationClients(
+    { ...base, log },
+    {
+      connectTimeoutMs: config.inbound.connectTimeoutMs,
+      connectKeepAliveMs: config.inbound.connectKeepAliveMs,
+      connectUserTimeoutMs: config.inbound.connectUserTimeoutMs,
+      connectBackoff: config.inbound.connectBackoff,
+      http2Client: http2Client(config.inbound),
+      maxIdleHttp1: config.inbound.maxIdleConnsPerEndpoint,
+      http1IdleTimeoutMs: config.inbound.http1PoolIdleTimeoutMs,
+      queueCapacity: config.inbound.httpQueueCapacity,
+      maxInFlight: config.inbound.maxInFlightRequests,
+      failfastTimeoutMs: config.inbound.httpFailfastTimeoutMs,
+      idleTimeoutMs: config.inbound.discoveryIdleTimeoutMs,
+    },
+    ownPort,
+  );
+  const context: InboundContext = {
+    ...base,
+    log,
+    origDst,
+    credentials,
+    terminator: new Terminator({ credentials, pacer, clock }),
+    policies,
+    applications,
+    drain,
+    options: {
+      ips: config.inbound.ips,
+      detectTimeoutMs: config.inbound.detectTimeoutMs,
+      http2Server: http2Server(config.inbound.http2Server),
+    },
+  };
+  return {
+    context,
+    close: () => {
+      policies.close();
+      applications.close();
+    },
+  };
+}
