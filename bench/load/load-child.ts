@@ -1,6 +1,7 @@
 import { fork, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
+import { endTogether } from "../../test/support/end-together.ts";
 import { LOAD_CORE, pinned } from "../harness/cpu.ts";
 import type { LoadReply } from "./load-messages.ts";
 
@@ -13,6 +14,7 @@ export class LoadChild {
   constructor(file: string) {
     const [execPath, ...execArgv] = [...pinned(LOAD_CORE), process.execPath, "--no-warnings"] as const;
     this.#child = fork(fileURLToPath(new URL(file, import.meta.url)), [], { execPath, execArgv });
+    endTogether(this.#child);
   }
 
   /** What it says next, without being asked. */

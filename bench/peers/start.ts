@@ -1,8 +1,8 @@
 import { spawn } from "node:child_process";
-import { readFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { accepts } from "../../test/support/accepts.ts";
+import { childrenOf, endTogether } from "../../test/support/end-together.ts";
 import { pinned, PROXY_CORE } from "../harness/cpu.ts";
 import { isExecutableFile } from "./given-program.ts";
 import type { StartedPeer } from "./peer.ts";
@@ -32,6 +32,7 @@ export async function startProxy(command: readonly string[], port: number): Prom
   const [program = "", ...args] = [...pinned(PROXY_CORE), ...command];
   const startedAtMs = performance.now();
   const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"] });
+  endTogether(child);
   let printed = "";
   const keep = (chunk: Buffer): void => void (printed = (printed + chunk.toString("utf8")).slice(-4000));
   child.stdout.on("data", keep);
@@ -90,17 +91,5 @@ export async function pairOf(
   } catch (error) {
     await inbound.stop();
     throw error;
-  }
-}
-
-function childrenOf(pid: number): readonly number[] {
-  try {
-    return readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8")
-      .trim()
-      .split(" ")
-      .filter(Boolean)
-      .map(Number);
-  } catch {
-    return [];
   }
 }

@@ -1,13 +1,17 @@
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync } from "node:fs";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import type { FigureName } from "../../bench/figures.ts";
 import { driftPerHour } from "../../bench/kinds/soak.ts";
 import type { RunReport } from "../../bench/report/run-report.ts";
+import { childrenOf } from "../support/end-together.ts";
 
 const MAIN = fileURLToPath(new URL("../../bench/main.ts", import.meta.url));
 
@@ -53,6 +57,32 @@ for (const [args, problem] of [
     assert.ok(err.includes(problem), err);
   });
 }
+
+test("takes the proxies and the load with it when a signal ends it", async () => {
+  const child = spawn(process.execPath, [
+    "--no-warnings",
+    MAIN,
+    "--scenario",
+    "pair-tcp",
+    "--against",
+    "none",
+  ]);
+  const exited = once(child, "exit");
+  const below = (pid: number): number[] => childrenOf(pid).flatMap((one) => [one, ...below(one)]);
+  let started: number[] = [];
+  // The load, the control plane and two proxies.
+  while (started.length < 4) {
+    assert.equal(child.exitCode, null, "the bench ended by itself");
+    await pause(20);
+    started = below(child.pid ?? 0);
+  }
+  child.kill("SIGTERM");
+  assert.deepEqual(await exited, [143, null]);
+  const running = (): number[] => started.filter((pid) => existsSync(`/proc/${pid}`));
+  const deadline = performance.now() + 5_000;
+  while (running().length > 0 && performance.now() < deadline) await pause(20);
+  assert.deepEqual(running(), []);
+});
 
 test("measures ourselves and a peer in turns, and writes figures and plots", async (t) => {
   const file = join(await scratch(t), "figures.json");

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { PROXY_RUNTIME_FLAGS } from "../../src/cli/runtime-flags.ts";
+import { endTogether } from "./end-together.ts";
 import { identityOf, meshManifest, proxyEnvironment, type Workload } from "./mesh-manifest.ts";
 
 const MAIN = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
@@ -204,6 +205,7 @@ export class ProcessMesh {
         ? [...prefix, proxyProgram]
         : [...prefix, process.execPath, ...PROXY_RUNTIME_FLAGS, ...(isProxy ? nodeArgs : []), main, ...args];
     const child = spawn(command, rest, { env: { PATH: process.env["PATH"], ...environment }, stdio: "pipe" });
+    endTogether(child);
     const log = createWriteStream(join(this.dir, `${name}.log`), { flags: "a" });
     child.stdout.pipe(log, { end: false });
     child.stderr.pipe(log, { end: false });
