@@ -3,7 +3,16 @@ import type { Clock, Timer } from "../time/clock.ts";
 import { formatDuration } from "../time/duration.ts";
 import type { HeaderField } from "../wire/header-field.ts";
 import { H2Code } from "../wire/http2/error-code.ts";
-import type { HttpService, HttpVersion, RequestHead, ResponseHead, ResponseSink, Sink } from "./message.ts";
+import {
+  DiscardSink,
+  type HttpService,
+  type HttpVersion,
+  type RequestHead,
+  type ResponseHead,
+  type ResponseSink,
+  type Sink,
+} from "./message.ts";
+import { PassingRequest } from "./passing-request.ts";
 import type { StreamTimeouts } from "./timeouts.ts";
 
 /**
@@ -85,16 +94,15 @@ class TimedExchange implements ResponseSink {
   }
 
   start(service: HttpService, head: RequestHead, last: boolean): Sink {
-    const request = new TimedRequest(this);
     // Time spent in the queue counts: what is late already is not even begun.
     if (this.#activeAtMs >= this.#timeouts.deadlineMs) {
       this.#expire("request");
-      return request;
+      return new DiscardSink(this.#response);
     }
-    request.inner = service.call(head, last, this);
-    this.#request = request.inner;
+    const request = service.call(head, last, this);
+    this.#request = request;
     if (!this.#over) this.#arm();
-    return request;
+    return new TimedRequest(this, request);
   }
 
   // ---- the response
@@ -261,29 +269,28 @@ function timeout(
   return new ProxyError(code, `${about}: ${what}: ${formatDuration(ms ?? 0)}`, { side: "proxy" });
 }
 
-class TimedRequest implements Sink {
+class TimedRequest extends PassingRequest {
   readonly #exchange: TimedExchange;
-  /** Undefined while the service is being called, and for a request that was late from the start. */
-  inner: Sink | undefined = undefined;
 
-  constructor(exchange: TimedExchange) {
+  constructor(exchange: TimedExchange, request: Sink) {
+    super(request);
     this.#exchange = exchange;
   }
 
-  data(buffer: Buffer, start: number, end: number, last: boolean): void {
+  override data(buffer: Buffer, start: number, end: number, last: boolean): void {
     this.#exchange.onRequestData(end - start, last);
-    this.inner?.data(buffer, start, end, last);
+    this.request.data(buffer, start, end, last);
   }
-  trailers(fields: HeaderField[]): void {
+  override trailers(fields: HeaderField[]): void {
     this.#exchange.onRequestEnd();
-    this.inner?.trailers(fields);
+    this.request.trailers(fields);
   }
-  reset(error: ProxyError): void {
+  override reset(error: ProxyError): void {
     this.#exchange.stop();
-    this.inner?.reset(error);
+    this.request.reset(error);
   }
-  credit(bytes: number): void {
+  override credit(bytes: number): void {
     this.#exchange.onResponseCredit(bytes);
-    this.inner?.credit(bytes);
+    this.request.credit(bytes);
   }
 }

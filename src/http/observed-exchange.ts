@@ -1,6 +1,7 @@
 import type { ProxyError } from "../errors/proxy-error.ts";
 import type { HeaderField } from "../wire/header-field.ts";
 import type { HttpService, RequestHead, ResponseHead, ResponseSink, Sink } from "./message.ts";
+import { PassingRequest } from "./passing-request.ts";
 
 /**
  * An exchange that somebody watches: its head, the first byte of its response, and its one end, whichever side brings
@@ -18,7 +19,12 @@ export abstract class ObservedExchange implements ResponseSink {
   /** Calls `service` with this exchange in between, and returns the request sink for the caller. */
   start(service: HttpService, head: RequestHead, last: boolean): Sink {
     if (last) this.onRequestEnd();
-    return new ObservedRequest(this, service.call(head, last, this));
+    return this.observe(service.call(head, last, this));
+  }
+
+  /** The request sink for the caller: overridden by who looks at the body as well. */
+  protected observe(request: Sink): Sink {
+    return new ObservedRequest(this, request);
   }
 
   /** The whole request has come; never for one that was given up. */
@@ -72,28 +78,25 @@ export abstract class ObservedExchange implements ResponseSink {
   }
 }
 
-class ObservedRequest implements Sink {
+/** The request of an observed exchange: it tells when the request is complete, or given up. */
+export class ObservedRequest extends PassingRequest {
   readonly #exchange: ObservedExchange;
-  readonly #inner: Sink;
 
-  constructor(exchange: ObservedExchange, inner: Sink) {
+  constructor(exchange: ObservedExchange, request: Sink) {
+    super(request);
     this.#exchange = exchange;
-    this.#inner = inner;
   }
 
-  data(buffer: Buffer, start: number, end: number, last: boolean): void {
+  override data(buffer: Buffer, start: number, end: number, last: boolean): void {
     if (last) this.#exchange.onRequestEnd();
-    this.#inner.data(buffer, start, end, last);
+    this.request.data(buffer, start, end, last);
   }
-  trailers(fields: HeaderField[]): void {
+  override trailers(fields: HeaderField[]): void {
     this.#exchange.onRequestEnd();
-    this.#inner.trailers(fields);
+    this.request.trailers(fields);
   }
-  reset(error: ProxyError): void {
+  override reset(error: ProxyError): void {
     this.#exchange.canceled(error);
-    this.#inner.reset(error);
-  }
-  credit(bytes: number): void {
-    this.#inner.credit(bytes);
+    this.request.reset(error);
   }
 }

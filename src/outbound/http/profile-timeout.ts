@@ -1,7 +1,7 @@
 import { ProxyError } from "../../errors/proxy-error.ts";
 import type { HttpService, RequestHead, ResponseHead, ResponseSink, Sink } from "../../http/message.ts";
+import { PassingRequest } from "../../http/passing-request.ts";
 import { PassingResponse } from "../../http/passing-response.ts";
-import type { HeaderField } from "../../wire/header-field.ts";
 import type { Clock, Timer } from "../../time/clock.ts";
 
 /**
@@ -59,27 +59,17 @@ class TimedResponse extends PassingResponse {
   }
 }
 
-class TimedRequest implements Sink {
+class TimedRequest extends PassingRequest {
   readonly #timed: TimedResponse;
-  readonly #inner: Sink;
 
-  constructor(timed: TimedResponse, inner: Sink) {
+  constructor(timed: TimedResponse, request: Sink) {
+    super(request);
     this.#timed = timed;
-    this.#inner = inner;
   }
 
-  data(buffer: Buffer, start: number, end: number, last: boolean): void {
-    this.#inner.data(buffer, start, end, last);
-  }
-  trailers(fields: HeaderField[]): void {
-    this.#inner.trailers(fields);
-  }
-  reset(error: ProxyError): void {
+  override reset(error: ProxyError): void {
     this.#timed.stop();
-    this.#inner.reset(error);
-  }
-  credit(bytes: number): void {
-    this.#inner.credit(bytes);
+    this.request.reset(error);
   }
 }
 

@@ -55,6 +55,7 @@ export class RouteMetrics {
   readonly #families: RouteFamilies;
   readonly #labels: Labels;
   readonly #duration: Histogram;
+  readonly #frames: Histogram;
   #retries: RetryCounters | undefined = undefined;
   #closed = false;
 
@@ -64,11 +65,17 @@ export class RouteMetrics {
     this.#labels = labels;
     this.nowMs = nowMs;
     this.#duration = families.requestDurationSeconds.cell(labels);
+    this.#frames = families.requestFrameSizeBytes.cell(labels);
     this.outcomes = new OutcomeCounters(families.requestStatusesTotal, labels, isGrpc);
   }
 
   observeDuration(ms: number): void {
     this.#duration.observe(ms / MS_PER_SECOND);
+  }
+
+  /** One piece of a request body as it passes: a frame, or the part of it that a read brought. */
+  observeFrame(bytes: number): void {
+    this.#frames.observe(bytes);
   }
 
   /** Made when first asked for: routes without retries show none. */
@@ -91,6 +98,7 @@ export class RouteMetrics {
     this.#closed = true;
     if (this.#retries !== undefined) this.#releaseRetries();
     this.#families.requestDurationSeconds.release(this.#labels);
+    this.#families.requestFrameSizeBytes.release(this.#labels);
     this.outcomes.close();
   }
 

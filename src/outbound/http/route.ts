@@ -9,7 +9,7 @@ import {
   type ResponseSink,
   type Sink,
 } from "../../http/message.ts";
-import { ObservedExchange } from "../../http/observed-exchange.ts";
+import { ObservedExchange, ObservedRequest } from "../../http/observed-exchange.ts";
 import { PassingResponse } from "../../http/passing-response.ts";
 import { applyRequestFilters, applyResponseFilters, changesResponse } from "../../policy/apply-filters.ts";
 import type { Distribution, FailureAccrual, RouteBackend } from "../../policy/client-policy.ts";
@@ -255,6 +255,10 @@ class RoutedExchange extends ObservedExchange {
     super.data(buffer, start, end, last);
   }
 
+  protected override observe(request: Sink): Sink {
+    return new RoutedRequest(this.#metrics, this, request);
+  }
+
   override onRequestEnd(): void {
     this.#requestEndedAtMs ??= this.#metrics.nowMs();
   }
@@ -283,6 +287,21 @@ class RoutedExchange extends ObservedExchange {
     if (!this.#holdsPlace) return;
     this.#holdsPlace = false;
     this.#inFlight.release();
+  }
+}
+
+/** Measures the body of a request for its route, once however often it is sent. */
+class RoutedRequest extends ObservedRequest {
+  readonly #metrics: RouteMetrics;
+
+  constructor(metrics: RouteMetrics, exchange: RoutedExchange, request: Sink) {
+    super(exchange, request);
+    this.#metrics = metrics;
+  }
+
+  override data(buffer: Buffer, start: number, end: number, last: boolean): void {
+    this.#metrics.observeFrame(end - start);
+    super.data(buffer, start, end, last);
   }
 }
 

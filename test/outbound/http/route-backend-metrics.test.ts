@@ -67,25 +67,30 @@ function setUp({ filters = [], retry, isGrpc = false }: SetUp = {}) {
     assert.ok(seen, `there is no attempt ${i}`);
     return seen;
   };
-  /** Samples of the set by what follows its prefix and the labels that all have. */
-  const page = async (): Promise<Map<string, string>> => {
-    const prefix = `outbound_${kind}_route_backend_`;
+  /** Samples of a set by what follows its prefix and the labels that all have. */
+  const samples = async (prefix: string, labels: string): Promise<Map<string, string>> => {
     const lines = (await scrape(registry)).split("\n").filter((line) => line.startsWith(prefix));
     return new Map(
       lines.map((line) => {
-        assert.ok(line.includes(LABELS), line);
-        const [series = "", value = ""] = line.slice(prefix.length).replace(LABELS, "").split(" ");
+        assert.ok(line.includes(labels), line);
+        const [series = "", value = ""] = line.slice(prefix.length).replace(labels, "").split(" ");
         return [series.replace("{}", "").replace("{,", "{").replace(",}", "}"), value];
       }),
     );
   };
-  return { clock, service, attempt, page };
+  const page = (): Promise<Map<string, string>> => samples(`outbound_${kind}_route_backend_`, LABELS);
+  const routePage = (): Promise<Map<string, string>> =>
+    samples(`outbound_${kind}_route_request_`, `${ROUTE_LABELS},hostname=""`);
+  return { clock, service, attempt, page, routePage };
 }
 
 /** In the order in which they are printed. */
-const LABELS = [
+const ROUTE_LABELS = [
   'parent_group="",parent_kind="default",parent_namespace="",parent_name="parent",parent_port="",parent_section_name=""',
   'route_group="",route_kind="default",route_namespace="",route_name="route"',
+].join();
+const LABELS = [
+  ROUTE_LABELS,
   'backend_group="",backend_kind="default",backend_namespace="",backend_name="web",backend_port="",backend_section_name=""',
 ].join();
 
@@ -146,6 +151,31 @@ test("config-admin-metrics 7.5: a backend counts each attempt", async () => {
   assert.equal(page.get("response_duration_seconds_count"), "2");
 });
 
+test("config-admin-metrics 7.5: a route counts the pieces of request bodies once, however often they are sent", async () => {
+  const made = setUp({ retry: ON_503 });
+  const seen = call(made.service, "/", { method: "POST", last: false });
+  send(seen.sink, "x".repeat(20), false);
+  send(seen.sink, "x".repeat(60), true);
+  made.attempt(0).response.head(responseHead(503), true);
+  made.clock.advance(0);
+  made.attempt(1).response.head(responseHead(200), true);
+  const page = await made.routePage();
+  assert.equal(page.get("frame_size_bytes_count"), "2");
+  assert.equal(page.get("frame_size_bytes_sum"), "80.0");
+});
+
+test("config-admin-metrics 7.5: gRPC routes count request messages as they pass, and none for a request without body", async () => {
+  const made = setUp({ isGrpc: true });
+  const options = { method: "POST", version: 20, headers: ["content-type: application/grpc"] } as const;
+  const seen = call(made.service, "/shop.Cart/Pay", { ...options, last: false });
+  send(seen.sink, "x".repeat(2_000), true);
+  call(made.service, "/shop.Cart/Get", options);
+  const page = await made.routePage();
+  assert.equal(page.get('frame_size_bytes_bucket{le="1024.0"}'), "0");
+  assert.equal(page.get('frame_size_bytes_bucket{le="10240.0"}'), "1");
+  assert.equal(page.get("frame_size_bytes_count"), "1");
+});
+
 test("config-admin-metrics 7.5: gRPC routes count by code, and trailers override the head", async () => {
   const made = setUp({ isGrpc: true });
   const options = { method: "POST", version: 20, headers: ["content-type: application/grpc"] } as const;
@@ -176,4 +206,5 @@ test("the series of a route's backends go with the route, after their retention"
   // Shown once more, and then dropped.
   await made.page();
   assert.equal((await made.page()).size, 0);
+  assert.equal((await made.routePage()).size, 0);
 });
