@@ -6,6 +6,7 @@
  *
  * Source: linkerd2-proxy, linkerd/app/src/lib.rs.
  */
+import type { Writable } from "node:stream";
 import type { SocketAddr } from "./addr/socket-addr.ts";
 import { AdminServer } from "./admin/admin-server.ts";
 import type { Config } from "./config/config.ts";
@@ -29,6 +30,8 @@ export interface ProxyDependencies {
   readonly logging: Logging;
   /** All variables that the process was started with, for the admin endpoint that shows them. */
   readonly environment: ReadonlyMap<string, string>;
+  /** Where the access log goes, if not to the process's stderr. */
+  readonly accessLog?: Writable;
 }
 
 /** A proxy that is running. */
@@ -57,7 +60,8 @@ export async function startProxy(config: Config, dependencies: ProxyDependencies
 
   const clients = controlClients(config, shared);
   const control = controlPlane(config, clients, shared);
-  const inbound = inboundSide(config, shared, control, () => inboundListener.addrs[0]?.port ?? 0);
+  const ownPort = (): number => inboundListener.addrs[0]?.port ?? 0;
+  const inbound = inboundSide(config, shared, control, ownPort, dependencies.accessLog);
   const outbound = outboundContext(config, shared, control);
   registry.beforeScrape(() => outbound.balancerMetrics.refresh());
 

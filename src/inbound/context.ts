@@ -1,4 +1,5 @@
 import type { Ip } from "../addr/ip.ts";
+import type { AccessLogOutput } from "../http/access-log.ts";
 import type { H2Options, H2ServerOptions } from "../http/h2-options.ts";
 import type { Log } from "../log/log.ts";
 import type { Families } from "../metrics/families.ts";
@@ -30,6 +31,8 @@ export interface InboundContext {
   readonly policies: PolicyStore;
   readonly applications: Applications;
   readonly drain: Drain;
+  /** Undefined: no access log, and no layer for it. */
+  readonly accessLog?: AccessLogOutput | undefined;
   readonly options: InboundOptions;
 }
 

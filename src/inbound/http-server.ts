@@ -1,4 +1,5 @@
 import { formatSocketAddr } from "../addr/socket-addr.ts";
+import { AccessLog } from "../http/access-log.ts";
 import { authorityOf, NormalizeAuthority } from "../http/normalize-authority.ts";
 import { OrigProtoDowngrade } from "../http/orig-proto.ts";
 import { countRejections } from "../http/rejections.ts";
@@ -25,13 +26,14 @@ import { INBOUND_RESCUE } from "./rescue.ts";
 /**
  * Serves HTTP on a connection. From the outside in:
  *
- * 1. failures become responses; outside of the downgrade, because they are answered in the protocol of the connection;
- * 2. HTTP/1 requests that a peer carried over HTTP/2 become HTTP/1 again;
- * 3. the headers that tell the application who calls are set, whatever the client claimed; below the downgrade, because
+ * 1. the access log, if there is one; outside of everything, because it tells what was received and what was answered;
+ * 2. failures become responses; outside of the downgrade, because they are answered in the protocol of the connection;
+ * 3. HTTP/1 requests that a peer carried over HTTP/2 become HTTP/1 again;
+ * 4. the headers that tell the application who calls are set, whatever the client claimed; below the downgrade, because
  *    that is where the client's headers are complete;
- * 4. the authority is settled, which routes match and the client is chosen by; below the downgrade, because only
+ * 5. the authority is settled, which routes match and the client is chosen by; below the downgrade, because only
  *    HTTP/1 requests may lack one;
- * 5. policy, and the application.
+ * 6. policy, and the application.
  *
  * @param defaultAuthority for requests that name no host.
  *
@@ -54,7 +56,7 @@ export function serveHttp(
   const annotated = new ClientHeaders(new NormalizeAuthority(router, authority), clientIdOf(connection));
   // Only a peer proxy carries HTTP/1 over HTTP/2: nobody else is believed to.
   const downgraded = version === 2 && isMeshed(connection) ? new OrigProtoDowngrade(annotated) : annotated;
-  const service = new RescueService(downgraded, {
+  const rescued = new RescueService(downgraded, {
     table: INBOUND_RESCUE,
     outermost: true,
     informationalHeaders: isMeshed(connection),
@@ -69,6 +71,11 @@ export function serveHttp(
       });
     },
   });
+  const client = formatSocketAddr(connection.client);
+  const service =
+    context.accessLog === undefined
+      ? rescued
+      : new AccessLog(rescued, context.accessLog, client, clientIdOf(connection));
   const onClose = (): void => {
     leave();
     router.close();

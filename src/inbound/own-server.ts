@@ -27,6 +27,8 @@ export async function acceptForOwnServer(
 ): Promise<void> {
   const context: InboundContext = {
     ...inbound,
+    // It tells of the application's requests.
+    accessLog: undefined,
     options: { ...inbound.options, detectTimeoutMs: DETECT_TIMEOUT_MS },
     applications: {
       acquire: () => ({ value: service, release: () => {} }),

@@ -334,6 +334,11 @@ function openFamilies(r: MetricRegistry) {
       "outrigger_tls_handshakes_total",
       "Completed mesh TLS handshakes by key exchange group and version",
     ),
+    outriggerAccessLogDroppedLinesTotal: r.counter(
+      "open",
+      "outrigger_access_log_dropped_lines_total",
+      "Lines of the access log that nobody read",
+    ),
     outriggerHttpRejectedTotal: r.counter(
       "open",
       "outrigger_http_rejected_total",

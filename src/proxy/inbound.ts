@@ -1,3 +1,4 @@
+import type { Writable } from "node:stream";
 import { portRangesContain } from "../addr/port-ranges.ts";
 import type { Config } from "../config/config.ts";
 import type { ControlPlane } from "../control/control-plane.ts";
@@ -6,6 +7,7 @@ import type { InboundContext } from "../inbound/context.ts";
 import { PolicyStore } from "../inbound/policy-store.ts";
 import { defaultServerPolicy, opaqueServerPolicy } from "../policy/default-policies.ts";
 import { Terminator } from "../tls/terminate.ts";
+import { openAccessLog } from "./access-log.ts";
 import { http2Client, http2Server } from "./options.ts";
 import type { ProxyShared } from "./shared.ts";
 
@@ -15,12 +17,16 @@ export interface InboundSide {
   readonly close: () => void;
 }
 
-/** @param ownPort of the inbound listener, once it is bound: dialling it would be a loop. */
+/**
+ * @param ownPort of the inbound listener, once it is bound: dialling it would be a loop.
+ * @param accessLogTo stderr if undefined.
+ */
 export function inboundSide(
   config: Config,
   shared: ProxyShared,
   control: ControlPlane,
   ownPort: () => number,
+  accessLogTo: Writable | undefined,
 ): InboundSide {
   const { clock, random, families, transportMetrics, credentials, pacer, origDst, drain, logging } = shared;
   const policies = new PolicyStore({
@@ -53,6 +59,7 @@ export function inboundSide(
     },
     ownPort,
   );
+  const accessLog = openAccessLog(config, shared, accessLogTo);
   const context: InboundContext = {
     ...base,
     log,
@@ -62,6 +69,7 @@ export function inboundSide(
     policies,
     applications,
     drain,
+    accessLog,
     options: {
       ips: config.inbound.ips,
       detectTimeoutMs: config.inbound.detectTimeoutMs,
@@ -73,6 +81,7 @@ export function inboundSide(
     close: () => {
       policies.close();
       applications.close();
+      accessLog?.flush();
     },
   };
 }

@@ -66,6 +66,11 @@ export function wallMs(): number {
   return Date.now();
 }
 
+/** Monotonic nanoseconds that go on within a read: for what is measured inside of one, never for waiting. */
+export function stopwatchNs(): number {
+  return Math.round(performance.now() * 1e6);
+}
+
 /** Resolves after `delayMs`, or rejects with the signal's reason if that aborts first. */
 export function sleep(clock: Clock, delayMs: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {

@@ -1,6 +1,7 @@
 import { parseSocketAddr, type SocketAddr } from "../../src/addr/socket-addr.ts";
 import { parseDnsName } from "../../src/addr/dns-name.ts";
 import type { ControlPlane } from "../../src/control/control-plane.ts";
+import type { AccessLogOutput } from "../../src/http/access-log.ts";
 import { parseId } from "../../src/identity/id.ts";
 import { parseTrustRoots } from "../../src/identity/trust-roots.ts";
 import { ApplicationClients } from "../../src/inbound/application.ts";
@@ -26,9 +27,16 @@ const DETECT_TIMEOUT_MS = 10_000;
 const CONNECT_TIMEOUT_MS = 1_000;
 const IDLE_TIMEOUT_MS = 5_000;
 
-/** The inbound stack as the proxy composes it, every port open to everybody. */
+export interface InboundListenerOptions {
+  /** For every port; default: open to everybody. */
+  readonly policy?: Watch<ServerPolicy>;
+  readonly accessLog?: AccessLogOutput;
+}
+
+/** The inbound stack as the proxy composes it, every port open to everybody unless a policy says otherwise. */
 export interface InboundListener {
   readonly addr: SocketAddr;
+  readonly registry: MetricRegistry;
   close(): void;
 }
 
@@ -36,15 +44,21 @@ export interface InboundListener {
  * @param origDst plays the kernel's part in the interception, so that neither iptables nor root is needed.
  * @param name the workload's identity, for which `ca` certifies it.
  */
-export async function startInbound(origDst: OrigDst, ca: TestCa, name: string): Promise<InboundListener> {
+export async function startInbound(
+  origDst: OrigDst,
+  ca: TestCa,
+  name: string,
+  options: InboundListenerOptions = {},
+): Promise<InboundListener> {
   const clock = systemClock;
   const random = Math.random;
-  const families = createFamilies(new MetricRegistry(clock, IDLE_TIMEOUT_MS));
+  const registry = new MetricRegistry(clock, IDLE_TIMEOUT_MS);
+  const families = createFamilies(registry);
   const base = { clock, random, log: NO_LOG, families, transportMetrics: new TransportMetrics(families) };
   const credentials = certified(ca, name);
   const policies = new PolicyStore({
     clock,
-    control: NOBODY,
+    control: { ...NOBODY, watchServerPolicy: (_port, initial) => options.policy ?? new WatchCell(initial) },
     defaultPolicy: () =>
       defaultServerPolicy("all-unauthenticated", { detectTimeoutMs: DETECT_TIMEOUT_MS, clusterNetworks: [] }),
     permanentPorts: [],
@@ -80,6 +94,7 @@ export async function startInbound(origDst: OrigDst, ca: TestCa, name: string): 
       policies,
       applications,
       drain: new Drain(),
+      accessLog: options.accessLog,
       options: { ips: [], detectTimeoutMs: DETECT_TIMEOUT_MS, http2Server: {} },
     },
     { addr: socketAddr("127.0.0.1:0"), backlog: undefined, keepAliveMs: undefined, userTimeoutMs: undefined },
@@ -89,6 +104,7 @@ export async function startInbound(origDst: OrigDst, ca: TestCa, name: string): 
   if (addr === undefined) throw new Error("the inbound listener has no address");
   return {
     addr,
+    registry,
     close: () => {
       listener.close();
       policies.close();

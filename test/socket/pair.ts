@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { createServer as createHttpServer, type RequestListener, type Server as HttpServer } from "node:http";
 import type { AddressInfo, Server } from "node:net";
+import type { Writable } from "node:stream";
 import { setTimeout as pause } from "node:timers/promises";
 import { formatSocketAddr } from "../../src/addr/socket-addr.ts";
 import type { RunningProxy } from "../../src/proxy.ts";
@@ -19,6 +20,7 @@ export interface PairOptions {
   readonly client?: Readonly<Record<string, string>>;
   readonly server?: Readonly<Record<string, string>>;
   readonly logFilter?: string;
+  readonly accessLog?: Writable;
 }
 
 /** The sidecar of `client` reaches ports of the workload `web` through named forwards and by explicit proxying. */
@@ -41,7 +43,7 @@ export class Pair {
   }
 
   static async start(options: PairOptions): Promise<Pair> {
-    const { ports, opaque = [], manifests = {}, logFilter } = options;
+    const { ports, opaque = [], manifests = {}, logFilter, accessLog } = options;
     const names = Object.keys(ports);
     const mesh = await Mesh.start({
       workloads: [
@@ -53,6 +55,7 @@ export class Pair {
         ...manifests,
       },
       ...(logFilter === undefined ? {} : { logFilter }),
+      ...(accessLog === undefined ? {} : { accessLog }),
     });
     const forwards = new Map<string, number>();
     for (const name of names) forwards.set(name, await freePort());

@@ -2,6 +2,7 @@
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Writable } from "node:stream";
 import { formatSocketAddr, parseSocketAddr, type SocketAddr } from "../../src/addr/socket-addr.ts";
 import { FILES } from "../../src/cli/environment.ts";
 import { load } from "../../src/config/load.ts";
@@ -16,6 +17,8 @@ export interface MeshOptions {
   readonly manifests?: Readonly<Record<string, string>>;
   readonly identityLifetimeMs?: number;
   readonly logFilter?: string;
+  /** Where proxies write their access logs, if not to stderr. */
+  readonly accessLog?: Writable;
 }
 
 export class Mesh {
@@ -62,7 +65,12 @@ export class Mesh {
     const environment = new Map(Object.entries(proxyEnvironment(workload, mesh, extra)));
     const loaded = load((variable) => environment.get(variable), FILES);
     if (!loaded.ok) throw new Error(loaded.problems.join("\n"));
-    const proxy = await startProxy(loaded.config, { logging: logging(this.#options, name), environment });
+    const { accessLog } = this.#options;
+    const proxy = await startProxy(loaded.config, {
+      logging: logging(this.#options, name),
+      environment,
+      ...(accessLog === undefined ? {} : { accessLog }),
+    });
     this.#proxies.push(proxy);
     await waitUntilReady(proxy.addrs.admin);
     return proxy;
