@@ -16,7 +16,7 @@ import { listenInbound } from "./inbound/stack.ts";
 import type { Logging } from "./log/create-log.ts";
 import { listenForward, listenOutbound } from "./outbound/stack.ts";
 import { controlClients, controlPlane } from "./proxy/control.ts";
-import { keepCertified, keyAndCsr } from "./proxy/identity.ts";
+import { certificateSource, keepCertified } from "./proxy/identity.ts";
 import { inboundSide } from "./proxy/inbound.ts";
 import { accepting, targetOf } from "./proxy/options.ts";
 import { outboundContext } from "./proxy/outbound.ts";
@@ -56,7 +56,7 @@ export async function startProxy(config: Config, dependencies: ProxyDependencies
   const { clock, registry, drain } = shared;
   const stop = new AbortController();
   const ready = new WatchCell(false);
-  const keys = await keyAndCsr(config.identity.dir, config.identity.id.text);
+  const certificates = await certificateSource(config.identity);
 
   const clients = controlClients(config, shared);
   const control = controlPlane(config, clients, shared);
@@ -106,7 +106,7 @@ export async function startProxy(config: Config, dependencies: ProxyDependencies
   for (const { port } of adminListener.addrs) inbound.context.policies.acquire(port);
 
   logStart(config, { inbound: inboundListener, outbound: outboundListener, admin: adminListener }, logging);
-  const certified = keepCertified(config, keys, shared, clients, stop.signal);
+  const certified = keepCertified(certificates, shared, clients, stop.signal);
   void whenFirst(certified, stop.signal).then(() => {
     for (const listener of serving) listener.accept();
     ready.publish(true);

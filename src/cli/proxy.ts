@@ -25,6 +25,11 @@ The proxy needs at least
   LINKERD2_PROXY_IDENTITY_TRUST_ANCHORS PEM text of the mesh's root certificates
   LINKERD2_PROXY_IDENTITY_DIR           an existing directory for our key
   LINKERD2_PROXY_IDENTITY_TOKEN_FILE    a file with the token that proves who we are
+or, where a SPIRE agent gives identities, in place of the last five
+  LINKERD2_PROXY_IDENTITY_SPIRE_WORKLOAD_API_ADDRESS   its socket, such as unix:///run/spire/agent/api.sock
+  LINKERD2_PROXY_IDENTITY_SERVER_ID     our own identity, a spiffe URI
+  LINKERD2_PROXY_IDENTITY_SERVER_NAME   the name that peers ask for
+  LINKERD2_PROXY_IDENTITY_TRUST_ANCHORS as above: what the agent says of trust is not read
 Controllers that are not on loopback (write localhost. with its dot) need their ..._SVC_NAME too.
 
 It exits with 64 when the configuration is wrong, after listing everything that is wrong with it; with 1 when it cannot

@@ -112,13 +112,19 @@ export interface AdminConfig {
   readonly shutdownEndpoint: boolean;
 }
 
-/** Who we are and how we come by a certificate. */
-export interface IdentityConfig {
+/** Who we are and how we come by a certificate: from the identity service, or from a SPIRE agent. */
+export type IdentityConfig = CertifyConfig | SpireConfig;
+
+interface OwnIdentity {
   readonly id: Id;
   /** SNI that peers use for us. */
   readonly serverName: DnsName;
   /** PEM text of one or more certificates, not yet read. */
   readonly trustAnchorsPem: string;
+}
+
+export interface CertifyConfig extends OwnIdentity {
+  readonly kind: "certify";
   readonly service: ControlAddr;
   /** Directory that may hold `key.p8` and `csr.der` (both DER). */
   readonly dir: string;
@@ -126,6 +132,14 @@ export interface IdentityConfig {
   readonly tokenFile: string;
   readonly minRefreshMs: number;
   readonly maxRefreshMs: number;
+}
+
+/** The id is a SPIFFE URI here. */
+export interface SpireConfig extends OwnIdentity {
+  readonly kind: "spire";
+  /** The agent's Unix socket. */
+  readonly socketPath: string;
+  readonly backoff: BackoffParams;
 }
 
 /** A controller. Without a name it is on loopback and spoken to in clear text; with one, that is both SNI and expected identity. */

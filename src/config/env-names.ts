@@ -16,6 +16,7 @@ import {
   SIZE,
   SOCKET_ADDR,
   SOCKET_ADDRS,
+  SOCKET_PATH,
   TEXT,
   UINT32,
   UNSAFE,
@@ -468,7 +469,7 @@ const IDENTITY_VARIABLES = {
     `${D}_IDENTITY_SERVER_ID`,
     IDENTITY,
     "required without a local name",
-    "Our identity; must equal the server name.",
+    "Our identity; must equal the server name, except with SPIRE, where it is a spiffe URI.",
   ),
   serverName: variable(
     `${D}_IDENTITY_SERVER_NAME`,
@@ -479,13 +480,13 @@ const IDENTITY_VARIABLES = {
   dir: variable(
     `${D}_IDENTITY_DIR`,
     NON_EMPTY_TEXT,
-    "required",
+    "required without SPIRE",
     "Existing directory for our key and certificate request (key.p8, csr.der).",
   ),
   tokenFile: variable(
     `${D}_IDENTITY_TOKEN_FILE`,
     NON_EMPTY_TEXT,
-    "required",
+    "required without SPIRE",
     "File with the token that proves who we are to the identity service.",
   ),
   minRefresh: defaulted(
@@ -502,11 +503,11 @@ const IDENTITY_VARIABLES = {
   ),
   spireAddr: variable(
     `${D}_IDENTITY_SPIRE_WORKLOAD_API_ADDRESS`,
-    TEXT,
+    SOCKET_PATH,
     "none",
-    "Recognised, but refused: this build has no SPIRE client.",
+    "Unix socket of a SPIRE agent: certificates then come from it, and the identity service is not asked.",
   ),
-  spireSocket: variable(`${D}_IDENTITY_SPIRE_SOCKET`, TEXT, "none", "Older name of the same."),
+  spireSocket: variable(`${D}_IDENTITY_SPIRE_SOCKET`, SOCKET_PATH, "none", "Older name of the same."),
   identityDisabled: variable(
     `${D}_IDENTITY_DISABLED`,
     TEXT,
@@ -625,6 +626,8 @@ export const VARIABLES = {
   identityService: controller(`${D}_IDENTITY_SVC`, "the identity service"),
   inboundBackoff: backoff(`${D}_INBOUND_CONNECT`, "10s", "Reconnecting to the application"),
   outboundBackoff: backoff(`${D}_OUTBOUND_CONNECT`, "60s", "Reconnecting to peers and controllers"),
+  spireBackoff: backoff(`${D}_IDENTITY_SPIRE`, "1s", "Asking a SPIRE agent again"),
+  spireBackoffTwice: backoff(`${D}_${D}_IDENTITY_SPIRE`, "1s", "The same under the model's own spelling"),
   inboundHttp2Server: http2Server("INBOUND"),
   outboundHttp2Server: http2Server("OUTBOUND"),
 };
@@ -661,7 +664,15 @@ const GROUPS: readonly (readonly [string, readonly TableEntry[]])[] = [
       ...Object.values(DISCOVERY),
     ],
   ],
-  ["Identity", [...Object.values(VARIABLES.identityService), ...Object.values(IDENTITY_VARIABLES)]],
+  [
+    "Identity",
+    [
+      ...Object.values(VARIABLES.identityService),
+      ...Object.values(IDENTITY_VARIABLES),
+      ...Object.values(VARIABLES.spireBackoff),
+      ...Object.values(VARIABLES.spireBackoffTwice),
+    ],
+  ],
   ["Admin, shutdown, metrics, logs", Object.values(PROCESS)],
   ["Outrigger's own", Object.values(OURS)],
 ];

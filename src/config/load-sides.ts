@@ -1,12 +1,11 @@
 import type { BackoffParams } from "../time/backoff.ts";
 import type { Http2ClientConfig, Http2ServerConfig, InboundConfig, OutboundConfig } from "./config.ts";
 import { VARIABLES } from "./env-names.ts";
+import { loadBackoff } from "./load-backoff.ts";
 import { shorten, type Reader } from "./reader.ts";
 
 const INBOUND_BACKOFF: BackoffParams = { minMs: 100, maxMs: 10_000, jitter: 0.1 };
 const OUTBOUND_BACKOFF: BackoffParams = { minMs: 100, maxMs: 60_000, jitter: 0.1 };
-/** Highest share of a pause that chance may add. Source: linkerd2-proxy, linkerd/exp-backoff/src/lib.rs. */
-const JITTER_MAX = 100;
 
 /** Windows of HTTP/2 servers unless both are set. Source: linkerd2-proxy, linkerd/app/src/env.rs; LIM-12. */
 const SERVER_STREAM_WINDOW = 65_535;
@@ -102,32 +101,6 @@ export function loadOutbound(r: Reader, http2Client: Http2ClientConfig): Outboun
     dialAheadAfterMs: r.value(V.dialAheadAfter),
     allowLoopback: r.value(V.allowLoopback),
   };
-}
-
-/** Three variables that make sense together only: all unset is the default, both bounds set is a choice. */
-function loadBackoff(
-  r: Reader,
-  names: typeof VARIABLES.inboundBackoff,
-  whenUnset: BackoffParams,
-): BackoffParams {
-  const minMs = r.optional(names.min);
-  const maxMs = r.optional(names.max);
-  const jitter = r.optional(names.jitter);
-  if (!r.isSet(names.min) && !r.isSet(names.max)) {
-    if (r.isSet(names.jitter)) {
-      r.invalid(names.jitter, "it is set alone", `${names.min.name} and ${names.max.name} to be set too`);
-    }
-    return whenUnset;
-  }
-  if (!r.isSet(names.min)) r.invalid(names.max, "it is set alone", `${names.min.name} to be set too`);
-  if (!r.isSet(names.max)) r.invalid(names.min, "it is set alone", `${names.max.name} to be set too`);
-  if (minMs === undefined || maxMs === undefined) return whenUnset;
-  if (maxMs === 0) r.invalid(names.max, "the longest pause is zero", "more than 0");
-  else if (minMs > maxMs) r.invalid(names.min, "it is above the longest pause", `at most ${names.max.name}`);
-  if (jitter !== undefined && !(jitter >= 0 && jitter <= JITTER_MAX)) {
-    r.invalid(names.jitter, "it is out of range", `0 to ${JITTER_MAX}`);
-  }
-  return { minMs, maxMs, jitter: jitter ?? 0 };
 }
 
 /** What all HTTP/2 clients of the proxy share. */

@@ -1,7 +1,8 @@
 import { formatSocketAddr } from "../addr/socket-addr.ts";
 import type { Config, ForwardConfig, LogConfig } from "./config.ts";
 import { UNSUPPORTED, VARIABLES } from "./env-names.ts";
-import { loadControl, loadIdentity } from "./load-control.ts";
+import { loadControl } from "./load-control.ts";
+import { loadIdentity } from "./load-identity.ts";
 import { loadHttp2Client, loadInbound, loadOutbound } from "./load-sides.ts";
 import { Reader, type Files, type Strings } from "./reader.ts";
 
@@ -22,7 +23,7 @@ export function load(strings: Strings, files: Files): Loaded {
   const inbound = loadInbound(r, http2Client, warnings);
   const outbound = loadOutbound(r, http2Client);
   const control = loadControl(r);
-  const identity = loadIdentity(r, files);
+  const identity = loadIdentity(r, files, warnings);
   const config = {
     inbound,
     outbound,

@@ -150,6 +150,23 @@ export function oneOf<const Word extends string>(words: readonly Word[]): Gramma
   };
 }
 
+/** What `sockaddr_un` holds besides its terminator. */
+const SOCKET_PATH_MAX_BYTES = 107;
+
+/** The path of a Unix socket; `unix:` before it is cut off, and of several slashes at its start one stays. */
+export const SOCKET_PATH: Grammar<string> = {
+  expected: "the path of a Unix socket, such as unix:///run/spire/agent/api.sock",
+  parse: (text) => {
+    const path = text.replace(/^unix:/, "").replace(/^\/+/, "/");
+    if (/^[a-z][a-z0-9+.-]*:/i.test(path)) return unparsed("not a Unix socket");
+    if (path === "" || path.endsWith("/")) return unparsed("not the path of a socket");
+    const bytes = Buffer.byteLength(path);
+    return bytes <= SOCKET_PATH_MAX_BYTES
+      ? parsed(path)
+      : unparsed(`a path of ${bytes} bytes, more than the ${SOCKET_PATH_MAX_BYTES} that a socket may have`);
+  },
+};
+
 /** Empty for off, `unsafe` in any case for on: the word is the warning. */
 export const UNSAFE: Grammar<boolean> = {
   expected: "nothing, or unsafe",

@@ -63,6 +63,7 @@ describe("loading the configuration", () => {
     assert.equal(inbound.defaultPolicy, "all-unauthenticated");
     assert.deepEqual(control.profileSuffixes, ["svc.cluster.local."]);
     assert.equal(control.streamLifetimeMs, undefined);
+    assert.ok(identity.kind === "certify");
     assert.equal(identity.minRefreshMs, 10_000);
     assert.equal(identity.maxRefreshMs, 86_400_000);
     assert.deepEqual(log, { filter: "warn,linkerd=info,hickory=error", format: "plain" });
@@ -223,7 +224,6 @@ describe("loading the configuration", () => {
     ["a token that cannot be read", { IDENTITY_TOKEN_FILE: "/gone" }, /cannot be read/],
     ["empty trust anchors", { IDENTITY_TRUST_ANCHORS: "" }, /it is empty/],
     ["disabled identity", { IDENTITY_DISABLED: "1" }, /identity cannot be disabled/],
-    ["SPIRE", { IDENTITY_SPIRE_WORKLOAD_API_ADDRESS: "unix:///s" }, /SPIRE are not supported by this build/],
     [
       "an id that differs from the server name",
       { IDENTITY_LOCAL_NAME: undefined, IDENTITY_SERVER_ID: "a.b", IDENTITY_SERVER_NAME: "a.c" },

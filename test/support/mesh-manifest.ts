@@ -9,6 +9,15 @@ export interface Workload {
   readonly opaque?: boolean;
   /** Further ones of its Service. */
   readonly annotations?: Annotations;
+  /** Its identity comes from a SPIRE agent. */
+  readonly spire?: SpireWorkload;
+}
+
+export interface SpireWorkload {
+  /** A `spiffe://` URI. The name that peers ask for is the one of a workload without SPIRE. */
+  readonly id: string;
+  /** The agent's. */
+  readonly socketPath: string;
 }
 
 export type Annotations = Readonly<Record<string, string>>;
@@ -22,7 +31,7 @@ export function identityOf(name: string): string {
 /** Manifests of a Service and an ExternalWorkload for each workload: Service `NAME` has every port under its own number. */
 export function meshManifest(workloads: readonly Workload[]): string {
   return workloads
-    .map(({ name, ports, proxyPort, opaque, annotations }) => {
+    .map(({ name, ports, proxyPort, opaque, annotations, spire }) => {
       const entries = Object.entries(ports);
       const ofPorts = opaque === true ? opaquePortsOf(Object.values(ports)) : {};
       return `
@@ -38,7 +47,7 @@ apiVersion: workload.linkerd.io/v1beta1
 kind: ExternalWorkload
 metadata: { name: ${name}, namespace: ${NAMESPACE}, labels: { app: ${name} }${annotated(ofPorts)} }
 spec:
-  meshTLS: { identity: ${identityOf(name)}, serverName: ${identityOf(name)} }
+  meshTLS: { identity: "${spire?.id ?? identityOf(name)}", serverName: ${identityOf(name)} }
   workloadIPs: [{ ip: 127.0.0.1 }]
   ports:
 ${entries.map(([port, number]) => `    - { name: ${port}, port: ${number} }`).join("\n")}
@@ -62,6 +71,25 @@ export function annotated(annotations: Annotations): string {
   return Object.keys(annotations).length === 0 ? "" : `, annotations: ${JSON.stringify(annotations)}`;
 }
 
+function identityEnvironment(
+  { name, spire }: Workload,
+  mesh: { readonly control: string; readonly tokenFile: string; readonly identityDir: string },
+): Record<string, string> {
+  if (spire !== undefined) {
+    return {
+      LINKERD2_PROXY_IDENTITY_SPIRE_WORKLOAD_API_ADDRESS: `unix://${spire.socketPath}`,
+      LINKERD2_PROXY_IDENTITY_SERVER_ID: spire.id,
+      LINKERD2_PROXY_IDENTITY_SERVER_NAME: identityOf(name),
+    };
+  }
+  return {
+    LINKERD2_PROXY_IDENTITY_SVC_ADDR: mesh.control,
+    LINKERD2_PROXY_IDENTITY_LOCAL_NAME: identityOf(name),
+    LINKERD2_PROXY_IDENTITY_DIR: mesh.identityDir,
+    LINKERD2_PROXY_IDENTITY_TOKEN_FILE: mesh.tokenFile,
+  };
+}
+
 /** The variables of a workload's proxy, all of it on loopback. `extra` replaces single ones. */
 export function proxyEnvironment(
   workload: Workload,
@@ -79,11 +107,8 @@ export function proxyEnvironment(
     LINKERD2_PROXY_POLICY_SVC_ADDR: mesh.control,
     LINKERD2_PROXY_POLICY_WORKLOAD: JSON.stringify({ ns: NAMESPACE, external_workload: name }),
     LINKERD2_PROXY_DESTINATION_CONTEXT: JSON.stringify({ ns: NAMESPACE }),
-    LINKERD2_PROXY_IDENTITY_SVC_ADDR: mesh.control,
-    LINKERD2_PROXY_IDENTITY_LOCAL_NAME: identityOf(name),
     LINKERD2_PROXY_IDENTITY_TRUST_ANCHORS: mesh.trustAnchorsPem,
-    LINKERD2_PROXY_IDENTITY_DIR: mesh.identityDir,
-    LINKERD2_PROXY_IDENTITY_TOKEN_FILE: mesh.tokenFile,
+    ...identityEnvironment(workload, mesh),
     LINKERD2_PROXY_INBOUND_LISTEN_ADDR: `127.0.0.1:${proxyPort}`,
     LINKERD2_PROXY_OUTBOUND_LISTEN_ADDR: "127.0.0.1:0",
     LINKERD2_PROXY_ADMIN_LISTEN_ADDR: "127.0.0.1:0",

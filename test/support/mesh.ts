@@ -16,6 +16,8 @@ export interface MeshOptions {
   /** Further manifests by file name; may replace `mesh.yaml`. */
   readonly manifests?: Readonly<Record<string, string>>;
   readonly identityLifetimeMs?: number;
+  /** Roots that proxies trust besides the mesh's own. */
+  readonly furtherAnchorsPem?: string;
   readonly logFilter?: string;
   /** Where proxies write their access logs, if not to stderr. */
   readonly accessLog?: Writable;
@@ -58,7 +60,7 @@ export class Mesh {
     await writeFile(token, this.controlPlane.tokenFor(identityOf(name)) ?? "");
     const mesh = {
       control,
-      trustAnchorsPem: this.controlPlane.trustAnchorsPem,
+      trustAnchorsPem: this.controlPlane.trustAnchorsPem + (this.#options.furtherAnchorsPem ?? ""),
       tokenFile: token,
       identityDir: this.dir,
     };

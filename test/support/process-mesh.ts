@@ -18,6 +18,8 @@ const STOP_TIMEOUT_MS = 5_000;
 export interface ProcessMeshOptions {
   readonly workloads: readonly Workload[];
   readonly manifests?: Readonly<Record<string, string>>;
+  /** Roots that proxies trust besides the mesh's own. */
+  readonly furtherAnchorsPem?: string;
   /** Further flags of the control plane. */
   readonly controlPlaneArgs?: readonly string[];
   /** Put before `node` on every proxy's command line: `taskset -c 0`. */
@@ -140,7 +142,8 @@ export class ProcessMesh {
     for (const _ of forwards) forwardPorts.push(await freePort());
     const mesh = {
       control: `127.0.0.1:${this.#controlPort}`,
-      trustAnchorsPem: await readFile(join(this.dir, "anchors.pem"), "utf8"),
+      trustAnchorsPem:
+        (await readFile(join(this.dir, "anchors.pem"), "utf8")) + (this.#options.furtherAnchorsPem ?? ""),
       tokenFile: join(this.dir, "tokens", identityOf(name)),
       identityDir: this.dir,
     };

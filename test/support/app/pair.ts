@@ -1,5 +1,6 @@
 /** An application behind a pair of sidecars, each a process: what most scenarios run on. */
 import { status } from "@grpc/grpc-js";
+import type { SpireWorkload } from "../mesh-manifest.ts";
 import { freePort, ProcessMesh, type ProcessMeshOptions, type Sidecar } from "../process-mesh.ts";
 import { Application, type Ports } from "./application.ts";
 import { grpcCall, http1Get, http2Connect, http2Get, tcpCall } from "./clients.ts";
@@ -7,6 +8,8 @@ import { grpcCall, http1Get, http2Connect, http2Get, tcpCall } from "./clients.t
 export const SERVICE = "web.shop.svc.cluster.local";
 
 export interface PairOptions extends Omit<ProcessMeshOptions, "workloads"> {
+  /** Whose identity comes from a SPIRE agent: `client`, `web`. */
+  readonly spire?: Readonly<Record<string, SpireWorkload>>;
   /** Further variables of both sidecars. */
   readonly environment?: Readonly<Record<string, string>>;
 }
@@ -30,7 +33,7 @@ export class Pair {
     this.client = client;
   }
 
-  static async start({ environment, ...options }: PairOptions = {}): Promise<Pair> {
+  static async start({ environment, spire = {}, ...options }: PairOptions = {}): Promise<Pair> {
     const application = await Application.start();
     let mesh: ProcessMesh | undefined;
     try {
@@ -38,8 +41,13 @@ export class Pair {
         logFilter: "warn",
         ...options,
         workloads: [
-          { name: "client", ports: {}, proxyPort: await freePort() },
-          { name: "web", ports: { ...application.ports }, proxyPort: await freePort() },
+          { name: "client", ports: {}, proxyPort: await freePort(), ...fromSpire(spire["client"]) },
+          {
+            name: "web",
+            ports: { ...application.ports },
+            proxyPort: await freePort(),
+            ...fromSpire(spire["web"]),
+          },
         ],
       });
       const server = await mesh.sidecar("web", [], environment);
@@ -60,6 +68,10 @@ export class Pair {
     await this.mesh.close();
     await this.application.close();
   }
+}
+
+function fromSpire(spire: SpireWorkload | undefined): { readonly spire?: SpireWorkload } {
+  return spire === undefined ? {} : { spire };
 }
 
 /** Starts the client's sidecar, anew if the former one has ended. */

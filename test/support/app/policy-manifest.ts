@@ -3,7 +3,7 @@ import { identityOf, NAMESPACE } from "../mesh-manifest.ts";
 
 const PORTS = ["http1", "http2", "grpc", "tcp"];
 
-/** @param allowed workloads that may talk to the application; everybody else is refused. */
+/** @param allowed workloads, or SPIFFE ids, that may talk to the application; everybody else is refused. */
 export function policyManifest(allowed: readonly string[]): string {
   const servers = PORTS.map(
     (port) => `
@@ -16,7 +16,9 @@ spec:
   proxyProtocol: unknown
 `,
   );
-  const identities = allowed.map((name) => identityOf(name)).join(", ");
+  const identities = allowed
+    .map((name) => (name.includes("://") ? JSON.stringify(name) : identityOf(name)))
+    .join(", ");
   const authorization = `
 apiVersion: policy.linkerd.io/v1alpha1
 kind: MeshTLSAuthentication
