@@ -5,7 +5,7 @@ import { withoutTrailingDot, type DnsName } from "../addr/dns-name.ts";
 import type { Id } from "../identity/id.ts";
 import type { Credentials } from "../tls/credentials.ts";
 import { handshakeError } from "../tls/handshake-error.ts";
-import { serverIdError } from "../tls/peer-certificate.ts";
+import { checkServerId } from "../tls/peer-certificate.ts";
 import type { Watch } from "../watch/watch.ts";
 
 /** TLS towards one control-plane service. */
@@ -56,6 +56,7 @@ export class MeshCredentials extends ChannelCredentials {
 function handshake(socket: Socket, { serverName, credentials }: ControlTls): Promise<Socket> {
   const name = withoutTrailingDot(serverName);
   const id: Id = { kind: "dns", text: name };
+  const { clientContext, roots } = credentials.value;
   return new Promise((resolve, reject) => {
     const fail = (thrown: unknown): void => {
       tls.destroy();
@@ -63,21 +64,24 @@ function handshake(socket: Socket, { serverName, credentials }: ControlTls): Pro
     };
     const tls = tlsConnect({
       socket,
-      secureContext: credentials.value.clientContext,
+      secureContext: clientContext,
       servername: name,
-      rejectUnauthorized: true,
-      // Called once the chain has been verified. Node's own check knows wildcards and common names, the mesh does not.
-      checkServerIdentity: (_host, certificate) => serverIdError(certificate.raw, id),
+      // The mesh's own rules decide below, before grpc-js gets the socket.
+      rejectUnauthorized: false,
     });
     const onClose = (): void => fail(new Error("the peer closed the connection"));
     tls.once("error", fail);
     tls.once("close", onClose);
     tls.once("secureConnect", () => {
+      try {
+        checkServerId(tls, roots, id);
+      } catch (error) {
+        return fail(error);
+      }
       // grpc-js listens from here on.
       tls.removeListener("error", fail);
       tls.removeListener("close", onClose);
-      if (tls.authorized) resolve(tls);
-      else fail(tls.authorizationError);
+      resolve(tls);
     });
   });
 }

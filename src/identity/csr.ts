@@ -83,8 +83,8 @@ export function parseCsr(der: Buffer): Parsed<Csr> {
     signature.content[0] === 0 &&
     verify("sha256", info.whole, publicKey, signature.content.subarray(1));
   if (!isSigned) return unparsed("certificate request whose signature does not verify");
-  const extensions = attributes === undefined ? new Map<string, Buffer>() : requestedExtensions(attributes);
-  const value = extensions?.get(OID_SUBJECT_ALT_NAME);
+  const extensions = attributes === undefined ? NO_EXTENSIONS : requestedExtensions(attributes);
+  const value = extensions?.get(OID_SUBJECT_ALT_NAME)?.value;
   const names = value === undefined ? [] : readGeneralNames(value);
   if (extensions === undefined || names === undefined) {
     return unparsed("certificate request with malformed extensions");
@@ -105,7 +105,7 @@ function requestedExtensions(attributes: DerElement): Extensions | undefined {
     found = readExtensions(values.content);
     if (found === undefined) return undefined;
   }
-  return found ?? new Map<string, Buffer>();
+  return found ?? NO_EXTENSIONS;
 }
 
 /** Name: `SEQUENCE { SET { SEQUENCE { OID, string } ... } ... }`. */
@@ -126,6 +126,8 @@ function readCommonNames(name: Buffer): string[] | undefined {
 }
 
 const TAG_ATTRIBUTES = 0xa0;
+
+const NO_EXTENSIONS: Extensions = new Map();
 
 /** What TLS 1.3 has signature schemes for, in OpenSSL's words. */
 const CURVES: ReadonlySet<string> = new Set(["prime256v1", "secp384r1", "secp521r1"]);

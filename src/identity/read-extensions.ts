@@ -9,8 +9,16 @@ import {
   readOid,
 } from "./der-reader.ts";
 
-/** The extensions of a certificate or request: dotted object identifier to the content of its OCTET STRING. */
-export type Extensions = ReadonlyMap<string, Buffer>;
+/** One extension of a certificate or request. */
+export interface Extension {
+  /** Whoever does not understand it must refuse the certificate. */
+  readonly critical: boolean;
+  /** The content of its OCTET STRING. */
+  readonly value: Buffer;
+}
+
+/** The extensions of a certificate or request by dotted object identifier. */
+export type Extensions = ReadonlyMap<string, Extension>;
 
 /**
  * Reads an `Extensions` element (RFC 5280, section 4.1); undefined if it is malformed or names an extension twice.
@@ -18,7 +26,7 @@ export type Extensions = ReadonlyMap<string, Buffer>;
  * Twice is refused because two readers could pick different ones.
  */
 export function readExtensions(element: Buffer): Extensions | undefined {
-  const found = new Map<string, Buffer>();
+  const found = new Map<string, Extension>();
   const extensions = readConstructed(element, DER_SEQUENCE);
   if (extensions === undefined) return undefined;
   for (const { tag, content } of extensions) {
@@ -28,7 +36,9 @@ export function readExtensions(element: Buffer): Extensions | undefined {
     if (id?.tag !== DER_OID || value?.tag !== DER_OCTET_STRING) return undefined;
     const dotted = readOid(id.content);
     if (dotted === undefined || found.has(dotted)) return undefined;
-    found.set(dotted, value.content);
+    // DER leaves the default, not critical, out; a written FALSE is understood all the same.
+    const critical = second?.tag === DER_BOOLEAN && second.content[0] !== 0;
+    found.set(dotted, { critical, value: value.content });
   }
   return found;
 }

@@ -4,6 +4,7 @@ import { ProxyError } from "../errors/proxy-error.ts";
 import { errorFromNode } from "../errors/from-node.ts";
 import { countEvent, observeEvent } from "../metrics/count-event.ts";
 import { inboundTcpErrorLabels, serverLabels, withFirst } from "../metrics/labels.ts";
+import { HandshakeError } from "../tls/handshake-error.ts";
 import type { ServerTls } from "../tls/status.ts";
 import type { AcceptedSocket } from "../transport/listen.ts";
 import type { SocketTransport } from "../transport/socket-transport.ts";
@@ -52,6 +53,7 @@ export async function acceptInbound(
     log.info("Connection closed", {
       "client.addr": formatSocketAddr(client),
       "server.addr": formatSocketAddr(target),
+      ...(error instanceof HandshakeError ? { "tls.failure": error.fault, "tls.sni": error.sni } : {}),
       error: error.message,
     });
   }

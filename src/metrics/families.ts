@@ -334,6 +334,11 @@ function openFamilies(r: MetricRegistry) {
       "outrigger_tls_handshakes_total",
       "Completed mesh TLS handshakes by key exchange group and version",
     ),
+    outriggerTlsHandshakeFailuresTotal: r.counter(
+      "open",
+      "outrigger_tls_handshake_failures_total",
+      "Mesh TLS handshakes that failed, by what was wrong",
+    ),
     outriggerAccessLogDroppedLinesTotal: r.counter(
       "open",
       "outrigger_access_log_dropped_lines_total",

@@ -414,6 +414,14 @@ export function tlsHandshakeLabels(
   ];
 }
 
+/** Labels of `outrigger_tls_handshake_failures_total`. `reason` is one of a fixed set: `HandshakeFault` of src/tls. */
+export function tlsFailureLabels(direction: "inbound" | "outbound", reason: string): Labels {
+  return [
+    ["direction", direction],
+    ["reason", reason],
+  ];
+}
+
 /** Labels of `outrigger_http_rejected_total`. `reason` is one of a fixed set: a status, or a kind of rejection. */
 export function httpRejectedLabels(
   direction: "inbound" | "outbound",

@@ -5,10 +5,16 @@ import { formatSocketAddr, type SocketAddr } from "../addr/socket-addr.ts";
 import { ProxyError } from "../errors/proxy-error.ts";
 import { countEvent } from "../metrics/count-event.ts";
 import type { Families } from "../metrics/families.ts";
-import { outboundDialledLabels, tlsHandshakeLabels, type OutboundEndpoint } from "../metrics/labels.ts";
+import {
+  outboundDialledLabels,
+  tlsFailureLabels,
+  tlsHandshakeLabels,
+  type OutboundEndpoint,
+} from "../metrics/labels.ts";
 import type { Endpoint, EndpointMetadata } from "../policy/endpoint.ts";
 import type { Clock } from "../time/clock.ts";
-import type { Originator } from "../tls/originate.ts";
+import { HandshakeError } from "../tls/handshake-error.ts";
+import type { Originator, TlsTarget } from "../tls/originate.ts";
 import type { ClientTls } from "../tls/status.ts";
 import { connectTcp } from "../transport/connect.ts";
 import type { SocketTransport } from "../transport/socket-transport.ts";
@@ -110,18 +116,22 @@ export class Dialer {
   ): Promise<SocketTransport> {
     const { taggedTransportPort, authorityOverride, protocolHint } = metadata;
     const mayNeedHeader = taggedTransportPort !== undefined || authorityOverride !== undefined;
-    const connection = await this.#options.originator.originate(
-      {
-        addr: { ip: addr.ip, port: taggedTransportPort ?? addr.port },
-        serverId,
-        serverName,
-        alpn: mayNeedHeader ? TRANSPORT_HEADER_ALPN : undefined,
-      },
-      signal,
-    );
+    const target: TlsTarget = {
+      addr: { ip: addr.ip, port: taggedTransportPort ?? addr.port },
+      serverId,
+      serverName,
+      alpn: mayNeedHeader ? TRANSPORT_HEADER_ALPN : undefined,
+    };
+    const { originator, families } = this.#options;
+    const connection = await originator.originate(target, signal).catch((error: unknown) => {
+      if (error instanceof HandshakeError) {
+        countEvent(families.outriggerTlsHandshakeFailuresTotal, tlsFailureLabels("outbound", error.fault));
+      }
+      throw error;
+    });
     const { transport, alpn, group, version } = connection;
     const labels = tlsHandshakeLabels("outbound", group ?? "", version);
-    countEvent(this.#options.families.outriggerTlsHandshakesTotal, labels);
+    countEvent(families.outriggerTlsHandshakesTotal, labels);
     // A peer that did not agree to the header would take it for application bytes.
     if (alpn === TRANSPORT_HEADER_ALPN) {
       const told = toldByOverride(authorityOverride);

@@ -4,16 +4,17 @@ import type { DnsName } from "../addr/dns-name.ts";
 import { formatSocketAddr, type SocketAddr } from "../addr/socket-addr.ts";
 import { ProxyError } from "../errors/proxy-error.ts";
 import type { Id } from "../identity/id.ts";
+import type { TrustRoots } from "../identity/trust-roots.ts";
 import type { Clock } from "../time/clock.ts";
 import { dialSocket, timedOut } from "../transport/connect.ts";
 import type { LivenessOptions } from "../transport/socket-options.ts";
 import { transportOf, type SocketTransport } from "../transport/socket-transport.ts";
 import type { Watch } from "../watch/watch.ts";
 import type { Credentials } from "./credentials.ts";
-import { handshakeError } from "./handshake-error.ts";
+import { handshakeError, PeerLeft, type HandshakeError } from "./handshake-error.ts";
 import type { HandshakePacer } from "./handshake-pacer.ts";
 import type { TRANSPORT_HEADER_ALPN } from "../wire/transport-header.ts";
-import { serverIdError } from "./peer-certificate.ts";
+import { checkServerId } from "./peer-certificate.ts";
 
 /** A peer to reach over mutual TLS. */
 export interface TlsTarget {
@@ -63,7 +64,7 @@ export class Originator {
 
   /**
    * Connects; fails with ProxyError `connect_timeout`, `tls_identity` (a valid certificate of somebody else), `loadshed`,
-   * `canceled` or `io` (everything else, a chain that does not verify included).
+   * `canceled` or `io` (everything else, a chain that does not verify included); with HandshakeError once TCP stands.
    *
    * @param signal gives the attempt up.
    */
@@ -103,12 +104,12 @@ export class Originator {
 class Handshake {
   readonly outcome: Promise<Originated>;
   readonly #resolve: (originated: Originated) => void;
-  readonly #reject: (error: ProxyError) => void;
+  readonly #reject: (error: HandshakeError) => void;
   readonly #socket: Socket;
   readonly #target: TlsTarget;
-  readonly #onClose = (): void => void this.fail(new Error("the peer closed the connection"));
+  readonly #onClose = (): void => void this.fail(new PeerLeft("the peer closed the connection"));
   readonly #onError = (error: Error): void => void this.fail(error);
-  #failure: ProxyError | undefined;
+  #failure: HandshakeError | undefined;
   #isOver = false;
 
   constructor(socket: Socket, target: TlsTarget) {
@@ -131,15 +132,14 @@ class Handshake {
       socket: this.#socket,
       secureContext: credentials.clientContext,
       servername: serverName,
-      rejectUnauthorized: true,
-      // Host names are not how peers are known here: `#verify` compares identities.
-      checkServerIdentity: () => undefined,
+      // OpenSSL's rules are not the mesh's: `#finish` judges, before anybody can write.
+      rejectUnauthorized: false,
       ...(alpn === undefined ? {} : { ALPNProtocols: [alpn] }),
     });
     secured.on("error", this.#onError);
     secured.once("secureConnect", () => {
       try {
-        this.#finish(secured);
+        this.#finish(secured, credentials.roots);
       } catch (error) {
         secured.destroy();
         this.fail(error);
@@ -148,7 +148,7 @@ class Handshake {
   }
 
   /** Closes the connection. The first failure counts and is returned. After success it does nothing. */
-  fail(thrown: unknown): ProxyError {
+  fail(thrown: unknown): HandshakeError {
     const doing = `TLS handshake with ${formatSocketAddr(this.#target.addr)} failed`;
     this.#failure ??= handshakeError(thrown, doing, "upstream");
     if (!this.#isOver) {
@@ -160,13 +160,8 @@ class Handshake {
   }
 
   /** @throws if the peer is not the one we wanted. */
-  #finish(secured: TLSSocket): void {
-    const leaf = secured.getPeerX509Certificate();
-    if (!secured.authorized || leaf === undefined) {
-      throw new Error(`server certificate refused: ${String(secured.authorizationError)}`);
-    }
-    const error = serverIdError(leaf.raw, this.#target.serverId);
-    if (error !== undefined) throw error;
+  #finish(secured: TLSSocket, roots: TrustRoots): void {
+    checkServerId(secured, roots, this.#target.serverId);
     const transport = transportOf(secured);
     secured.off("error", this.#onError);
     this.#end();

@@ -7,7 +7,8 @@ import type { Clock, Timer } from "../time/clock.ts";
 import { transportOf, type SocketTransport } from "../transport/socket-transport.ts";
 import type { Watch } from "../watch/watch.ts";
 import type { Credentials } from "./credentials.ts";
-import { handshakeError } from "./handshake-error.ts";
+import type { TrustRoots } from "../identity/trust-roots.ts";
+import { HandshakeError, handshakeError, PeerLeft } from "./handshake-error.ts";
 import type { HandshakePacer } from "./handshake-pacer.ts";
 import { TRANSPORT_HEADER_ALPN } from "../wire/transport-header.ts";
 import { clientIdOf } from "./peer-certificate.ts";
@@ -26,9 +27,6 @@ export interface Terminated {
 
 /** Which way a connection came: only `direct` ones negotiate the transport header's ALPN. */
 export type TerminatePath = "ordinary" | "direct";
-
-/** LIM-22: from accept to the end of the handshake. */
-export const HANDSHAKE_TIMEOUT_MS = 10_000;
 
 /** Handshakes begun and not ended; each holds some 60 KB of OpenSSL state. Beyond it the oldest gives way: it is the least likely to end well. */
 const MAX_UNFINISHED = 512;
@@ -62,16 +60,13 @@ export class Terminator {
   /**
    * Takes over a socket that is paused, with the ClientHello put back in front of its unread bytes.
    *
-   * Fails with ProxyError `io` (or `loadshed`); the socket is then closed. Nothing is ever handed on in clear.
+   * Fails with HandshakeError `io` (or `loadshed`); the socket is then closed. Nothing is ever handed on in clear.
    *
-   * @param deadlineMs monotonic; by then the handshake must be over.
+   * @param deadlineMs monotonic; by then the handshake must be over (LIM-22).
    */
-  async terminate(
-    socket: Socket,
-    path: TerminatePath,
-    deadlineMs = this.#clock.nowMs() + HANDSHAKE_TIMEOUT_MS,
-  ): Promise<Terminated> {
-    const handshake = new Handshake(socket, deadlineMs - this.#clock.nowMs(), this.#clock);
+  async terminate(socket: Socket, path: TerminatePath, deadlineMs: number): Promise<Terminated> {
+    const { roots } = this.#credentials.value;
+    const handshake = new Handshake(socket, roots, deadlineMs - this.#clock.nowMs(), this.#clock);
     try {
       await Promise.race([this.#pacer.turn(), handshake.outcome]);
       this.#begin(handshake, path);
@@ -103,7 +98,8 @@ export class Terminator {
   #serversOfNow(): Servers {
     const { certified } = this.#credentials.value;
     if (certified === undefined) {
-      throw new ProxyError("io", "no certificate has been issued to this proxy yet", { side: "proxy" });
+      const text = "no certificate has been issued to this proxy yet";
+      throw new HandshakeError("no_own_certificate", "io", text, { side: "proxy" });
     }
     if (this.#servers?.certified !== certified) {
       const ordinary = listenToOutcomes(certified.newServer(undefined));
@@ -135,15 +131,17 @@ class Handshake {
   readonly socket: Socket;
   readonly outcome: Promise<Terminated>;
   readonly #resolve: (terminated: Terminated) => void;
-  readonly #reject: (error: ProxyError) => void;
+  readonly #reject: (error: HandshakeError) => void;
   readonly #timer: Timer;
-  readonly #onClose = (): void => void this.fail(new Error("the peer left"));
+  readonly #roots: TrustRoots;
+  readonly #onClose = (): void => void this.fail(new PeerLeft("the peer left"));
   readonly #onError = (error: Error): void => void this.fail(error);
-  #failure: ProxyError | undefined;
+  #failure: HandshakeError | undefined;
   isOver = false;
 
-  constructor(socket: Socket, timeoutMs: number, clock: Clock) {
+  constructor(socket: Socket, roots: TrustRoots, timeoutMs: number, clock: Clock) {
     this.socket = socket;
+    this.#roots = roots;
     const { promise, resolve, reject } = Promise.withResolvers<Terminated>();
     this.outcome = promise;
     this.#resolve = resolve;
@@ -151,7 +149,8 @@ class Handshake {
     // Its failure may come while nobody waits for it yet, between two turns of the pacer.
     promise.catch(() => {});
     this.#timer = clock.after(Math.max(timeoutMs, 0), () => {
-      this.fail(new Error(`not finished within ${Math.round(timeoutMs)} ms`));
+      const text = `${DOING}: not finished within ${Math.round(timeoutMs)} ms`;
+      this.fail(new HandshakeError("timeout", "io", text, { side: "downstream" }));
     });
     socket.once("close", this.#onClose);
     socket.on("error", this.#onError);
@@ -164,7 +163,7 @@ class Handshake {
       return;
     }
     try {
-      const clientId = verifiedClientId(secured);
+      const clientId = clientIdOf(secured, this.#roots);
       const transport = transportOf(secured);
       this.#end();
       this.#resolve({
@@ -182,8 +181,8 @@ class Handshake {
   }
 
   /** Closes the connection. The first failure counts and is returned. */
-  fail(thrown: unknown): ProxyError {
-    this.#failure ??= handshakeError(thrown, "TLS handshake with the client failed", "downstream");
+  fail(thrown: unknown): HandshakeError {
+    this.#failure ??= handshakeError(thrown, DOING, "downstream");
     if (!this.isOver) {
       this.#end();
       this.socket.destroy();
@@ -200,14 +199,4 @@ class Handshake {
   }
 }
 
-/** @throws an error that says why the client's certificate is refused. */
-function verifiedClientId(secured: TLSSocket): Id | undefined {
-  const leaf = secured.getPeerX509Certificate();
-  // `authorized` is false here too: OpenSSL has no verdict on what was not presented.
-  if (leaf === undefined) return undefined;
-  if (!secured.authorized)
-    throw new Error(`client certificate refused: ${String(secured.authorizationError)}`);
-  const id = clientIdOf(leaf.raw);
-  if (!id.ok) throw new Error(`client certificate refused: ${id.problem}`);
-  return id.value;
-}
+const DOING = "TLS handshake with the client failed";

@@ -1,6 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { parseCertChain, splitCertificates } from "../../src/identity/cert-chain.ts";
+import { contextConstructed, contextPrimitive, sequence } from "../../src/identity/der-writer.ts";
+import { OID_NAME_CONSTRAINTS, OID_SERVER_AUTH } from "../../src/identity/oids.ts";
+import { extension, extKeyUsage } from "../../src/control-plane/ca/extensions.ts";
 import { parseTrustRoots, type TrustRoots } from "../../src/identity/trust-roots.ts";
 import { verifyChain, type Purpose } from "../../src/identity/verify-chain.ts";
 import { TestCa, type TestLeaf } from "../support/certs.ts";
@@ -46,18 +49,18 @@ describe("a chain", () => {
     assert.equal(verify(leaf, rootsOf(TestCa.create())), nowhere);
   });
 
-  it("may lead to an anchor that expired, but not through an issuer that did", () => {
+  it("inbound 2.4: may lead to an anchor that expired, but not through an issuer that did", () => {
     const past = Date.now() - 1000;
     const expiredRoot = TestCa.create({ notAfterMs: past });
     assert.equal(verify(expiredRoot.issue({ id: WEB }), rootsOf(expiredRoot)), "ok");
     const root = TestCa.create();
     assert.match(
       verify(root.intermediate({ notAfterMs: past }).issue({ id: WEB }), rootsOf(root)),
-      /does not chain/,
+      /an issuer's certificate expired at/,
     );
   });
 
-  it("has at most six issuers below the anchor", () => {
+  it("inbound 2.4: has at most six issuers below the anchor", () => {
     const root = TestCa.create();
     let issuer = root;
     for (let depth = 1; depth <= 7; depth++) {
@@ -65,6 +68,54 @@ describe("a chain", () => {
       const expected = depth <= 6 ? "ok" : "certificate does not chain to the trust anchors";
       assert.equal(verify(issuer.issue({ id: WEB }), rootsOf(root)), expected, `depth ${depth}`);
     }
+  });
+
+  it("inbound 2.4: issuers may only certify names that their own constraints and those above them allow", () => {
+    const limits = (base: string): Buffer => {
+      const subtree = sequence(contextPrimitive(2, Buffer.from(base)));
+      return extension(OID_NAME_CONSTRAINTS, true, sequence(contextConstructed(0, subtree)));
+    };
+    const root = TestCa.create();
+    const shops = root.intermediate({
+      name: "shops",
+      extra: [limits("serviceaccount.identity.linkerd.cluster.local")],
+    });
+    assert.equal(verify(shops.issue({ id: WEB }), rootsOf(root)), "ok");
+    assert.match(
+      verify(shops.issue({ id: "web.elsewhere.example" }), rootsOf(root)),
+      /outside of what its issuer/,
+    );
+    // An issuer below it is held to them as well, whatever it says of itself.
+    const lower = shops.intermediate({ name: "lower", extra: [limits("elsewhere.example")] });
+    assert.match(
+      verify(lower.issue({ id: "web.elsewhere.example" }), rootsOf(root)),
+      /outside of what its issuer/,
+    );
+    // Those of an anchor count, although nothing else of it does.
+    assert.match(
+      verify(shops.issue({ id: "web.elsewhere.example" }), rootsOf(shops)),
+      /outside of what its issuer/,
+    );
+  });
+
+  it("inbound 2.4: issuers are held to their purpose, every certificate to what it calls critical", () => {
+    const root = TestCa.create();
+    const forServers = root.intermediate({ extra: [extKeyUsage(OID_SERVER_AUTH)] });
+    assert.equal(verify(forServers.issue({ id: WEB }), rootsOf(root), "server"), "ok");
+    assert.match(
+      verify(forServers.issue({ id: WEB }), rootsOf(root), "client"),
+      /an issuer's certificate is not meant/,
+    );
+    const odd = extension("1.2.3.4", true, Buffer.alloc(0));
+    const leaf = root.issue({ id: WEB, extraExtensions: [odd] });
+    assert.match(verify(leaf, rootsOf(root)), /unknown critical extension 1\.2\.3\.4/);
+    const harmless = root.issue({ id: WEB, extraExtensions: [extension("1.2.3.4", false, Buffer.alloc(0))] });
+    assert.equal(verify(harmless, rootsOf(root)), "ok");
+    const issuer = root.intermediate({ extra: [odd] });
+    assert.match(
+      verify(issuer.issue({ id: WEB }), rootsOf(root)),
+      /an issuer's certificate with the unknown critical/,
+    );
   });
 
   it("is given up after a bounded number of signature checks", () => {

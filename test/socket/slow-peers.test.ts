@@ -19,7 +19,6 @@ import { H2Server } from "../../src/http/server/h2.ts";
 import { createLog } from "../../src/log/create-log.ts";
 import { DestinationProfileSchema } from "../../src/proto/gen/destination_pb.js";
 import { systemClock } from "../../src/time/clock.ts";
-import { HANDSHAKE_TIMEOUT_MS } from "../../src/tls/terminate.ts";
 import { CLIENT_PREFACE } from "../../src/wire/http2/frame.ts";
 import { ListeningLog } from "../control/listening-log.ts";
 import { TestCa } from "../support/certs.ts";
@@ -28,7 +27,7 @@ import { responseHead, ScriptedService } from "../support/h2-exchange.ts";
 import { RawPeer as H2Peer } from "../support/h2-raw-peer.ts";
 import { MemoryPair } from "../support/memory-transport.ts";
 import { RawPeer } from "../support/raw-peer.ts";
-import { certifiedStore, TerminatingListener } from "../tls/mesh-peer.ts";
+import { certifiedStore, HANDSHAKE_TIMEOUT_MS, TerminatingListener } from "../tls/mesh-peer.ts";
 import { listening, portOf, until } from "./pair.ts";
 
 /** Peers that take their time outside of HTTP messages: prefaces, handshakes, the control plane, scrapers. */

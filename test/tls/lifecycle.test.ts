@@ -192,7 +192,7 @@ describe("a terminated handshake", () => {
     const ends: Promise<unknown>[] = [];
     await using listener = await TestListener.open((socket) => {
       socket.once("readable", () => {
-        ends.push(terminator.terminate(socket, "ordinary").catch((error: unknown) => error));
+        ends.push(terminator.terminate(socket, "ordinary", Infinity).catch((error: unknown) => error));
       });
     });
     const sockets: Socket[] = [];

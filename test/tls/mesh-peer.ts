@@ -98,6 +98,9 @@ export class TestListener {
   }
 }
 
+/** What the terminating listener allows for a handshake. */
+export const HANDSHAKE_TIMEOUT_MS = 10_000;
+
 /** A listener that terminates TLS as the inbound side does: first bytes are read, put back, and handed over. */
 export class TerminatingListener {
   readonly addr: SocketAddr;
@@ -132,6 +135,7 @@ export class TerminatingListener {
           const outcome = terminator.terminate(
             plain.releaseSocket(Buffer.from(buffer.subarray(start, end))),
             path,
+            clock.nowMs() + HANDSHAKE_TIMEOUT_MS,
           );
           outcome.catch(() => {});
           const first = waiting.shift();
