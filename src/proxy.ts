@@ -16,6 +16,7 @@ import { listenInbound } from "./inbound/stack.ts";
 import type { Logging } from "./log/create-log.ts";
 import { listenForward, listenOutbound } from "./outbound/stack.ts";
 import { controlClients, controlPlane } from "./proxy/control.ts";
+import { gatewayOf } from "./proxy/gateway.ts";
 import { certificateSource, keepCertified } from "./proxy/identity.ts";
 import { inboundSide } from "./proxy/inbound.ts";
 import { accepting, targetOf } from "./proxy/options.ts";
@@ -60,12 +61,15 @@ export async function startProxy(config: Config, dependencies: ProxyDependencies
 
   const clients = controlClients(config, shared);
   const control = controlPlane(config, clients, shared);
-  const ownPort = (): number => inboundListener.addrs[0]?.port ?? 0;
-  const inbound = inboundSide(config, shared, control, ownPort, dependencies.accessLog);
+  const isOwnPort = (port: number): boolean =>
+    listeners.some(({ addrs }) => addrs.some((addr) => addr.port === port));
+  const inbound = inboundSide(config, shared, control, isOwnPort, dependencies.accessLog);
   const outbound = outboundContext(config, shared, control);
   registry.beforeScrape(() => outbound.balancerMetrics.refresh());
+  const gateway = gatewayOf(config, outbound);
 
-  const inboundListener = await listenInbound(inbound.context, {
+  const inboundContext = gateway === undefined ? inbound.context : { ...inbound.context, gateway };
+  const inboundListener = await listenInbound(inboundContext, {
     addr: config.inbound.listen,
     ...accepting(config.inbound),
   });
@@ -102,8 +106,9 @@ export async function startProxy(config: Config, dependencies: ProxyDependencies
       },
     }),
   );
-  // Watched from the start: probes come before anything else.
-  for (const { port } of adminListener.addrs) inbound.context.policies.acquire(port);
+  // Watched from the start: probes come before anything else, and to a gateway everybody comes by its own port.
+  const watched = gateway === undefined ? [adminListener] : [adminListener, inboundListener];
+  for (const { port } of watched.flatMap(({ addrs }) => addrs)) inbound.context.policies.acquire(port);
 
   logStart(config, { inbound: inboundListener, outbound: outboundListener, admin: adminListener }, logging);
   const certified = keepCertified(certificates, shared, clients, stop.signal);
@@ -132,6 +137,7 @@ export async function startProxy(config: Config, dependencies: ProxyDependencies
     stop.abort();
     inbound.close();
     outbound.targets.close();
+    gateway?.close();
     finish();
   };
   const [inboundAddr = config.inbound.listen] = inboundListener.addrs;

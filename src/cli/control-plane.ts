@@ -13,7 +13,7 @@ import { EXIT_FAILURE, EXIT_OK, EXIT_USAGE } from "./exit-code.ts";
 
 export const CONTROL_PLANE_HELP = `Usage: outrigger control-plane --resources DIR [options]
 
-Reads manifests (Service, EndpointSlice, HTTPRoute, GRPCRoute, Server, ServerAuthorization, AuthorizationPolicy,
+Reads manifests (Service, Endpoints, EndpointSlice, HTTPRoute, GRPCRoute, Server, ServerAuthorization, AuthorizationPolicy,
 MeshTLSAuthentication, NetworkAuthentication, HTTPLocalRateLimitPolicy, ExternalWorkload, Namespace) from a folder and
 serves the mesh's gRPC API: destination, policy and identity. Files that change are live within a second; while a file
 is broken, the last good state stays in force.

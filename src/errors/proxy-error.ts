@@ -27,6 +27,7 @@ export type ErrorCode =
   | "pool_failed"
   | "loop"
   | "gateway_domain_invalid"
+  | "gateway_loop"
   | "request_timeout"
   | "response_timeout"
   | "response_headers_timeout"

@@ -45,11 +45,14 @@ export class ApplicationClients implements Applications {
   readonly #families: Families;
   readonly #transportMetrics: TransportMetrics;
   readonly #options: ApplicationOptions;
-  readonly #ownPort: () => number;
+  readonly #isOwnPort: (port: number) => boolean;
   readonly #inFlight: ConcurrencyLimit;
   readonly #stacks: IdleCache<string, ApplicationStack>;
 
-  /** @param ownPort of the inbound listener: dialling it would be a loop. */
+  /**
+   * @param isOwnPort tells the ports that this proxy listens on itself. To dial them would be a loop, or a way around the
+   * policy that guards them (DT-06).
+   */
   constructor(
     base: {
       readonly clock: Clock;
@@ -59,7 +62,7 @@ export class ApplicationClients implements Applications {
       readonly transportMetrics: TransportMetrics;
     },
     options: ApplicationOptions,
-    ownPort: () => number,
+    isOwnPort: (port: number) => boolean,
   ) {
     this.#clock = base.clock;
     this.#random = base.random;
@@ -67,7 +70,7 @@ export class ApplicationClients implements Applications {
     this.#families = base.families;
     this.#transportMetrics = base.transportMetrics;
     this.#options = options;
-    this.#ownPort = ownPort;
+    this.#isOwnPort = isOwnPort;
     this.#inFlight = new ConcurrencyLimit(options.maxInFlight);
     this.#stacks = new IdleCache({
       clock: base.clock,
@@ -83,8 +86,8 @@ export class ApplicationClients implements Applications {
 
   /** A connection of its own for bytes that are not HTTP. Throws ProxyError `io`, `connect_timeout` or `loop`. */
   async connect(addr: SocketAddr): Promise<SocketTransport> {
-    if (addr.port === this.#ownPort()) {
-      throw new ProxyError("loop", `${formatSocketAddr(addr)} is the inbound proxy itself`, {
+    if (this.#isOwnPort(addr.port)) {
+      throw new ProxyError("loop", `${formatSocketAddr(addr)} is a port of the proxy itself`, {
         side: "proxy",
       });
     }

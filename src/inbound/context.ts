@@ -1,5 +1,6 @@
 import type { Ip } from "../addr/ip.ts";
 import type { AccessLogOutput } from "../http/access-log.ts";
+import type { NameAddr } from "../addr/name-addr.ts";
 import type { H2Options, H2ServerOptions } from "../http/h2-options.ts";
 import type { Log } from "../log/log.ts";
 import type { Families } from "../metrics/families.ts";
@@ -16,6 +17,7 @@ import type { HttpService } from "../http/message.ts";
 import type { Handle } from "../stack/idle-cache.ts";
 import type { SocketTransport } from "../transport/socket-transport.ts";
 import type { ApplicationTarget } from "./application.ts";
+import type { InboundConnection } from "./connection.ts";
 import type { PolicyStore } from "./policy-store.ts";
 
 /** What the parts of the inbound proxy share. */
@@ -33,7 +35,33 @@ export interface InboundContext {
   readonly drain: Drain;
   /** Undefined: no access log, and no layer for it. */
   readonly accessLog?: AccessLogOutput | undefined;
+  /** Absent: this proxy takes connections for its own workload only. */
+  readonly gateway?: Gateway;
   readonly options: InboundOptions;
+}
+
+/** Where connections go that are for somebody else: peers of other clusters reach the services of this one through it. */
+export interface Gateway {
+  /**
+   * Serves a connection whose transport header names a target. The policy of the inbound port, which `connection` has,
+   * decides what may pass: a connection of bytes before anything else happens, HTTP request by request.
+   *
+   * @throws ProxyError why the connection is to be closed.
+   */
+  serve(
+    context: InboundContext,
+    connection: InboundConnection,
+    named: NamedTarget,
+    transport: SocketTransport,
+    prefix: Buffer,
+  ): Promise<void>;
+}
+
+/** What a transport header says to a gateway. */
+export interface NamedTarget {
+  readonly name: NameAddr;
+  /** What travels on the connection; undefined for bytes. */
+  readonly session: 1 | 2 | undefined;
 }
 
 /** Where authorized traffic goes. */

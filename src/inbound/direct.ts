@@ -7,7 +7,7 @@ import { TRANSPORT_HEADER_ALPN } from "../wire/transport-header.ts";
 import type { AcceptedSocket } from "../transport/listen.ts";
 import { whenClosed } from "../transport/when-closed.ts";
 import type { TransportHeader } from "../wire/transport-header.ts";
-import { clientIdOf, type InboundConnection } from "./connection.ts";
+import type { InboundConnection } from "./connection.ts";
 import type { InboundContext } from "./context.ts";
 import { serveHttp } from "./http-server.ts";
 import { serveTcp } from "./tcp.ts";
@@ -15,7 +15,8 @@ import { unwrapTls } from "./unwrap-tls.ts";
 
 /**
  * Serves a connection that a peer proxy made to our own inbound port. It must be mutually authenticated, and its
- * transport header says which port of this workload it is for; the policy of that port then holds.
+ * transport header says which port of this workload it is for; the policy of that port then holds. A header that names
+ * another target is for the gateway, if this proxy is one.
  *
  * Source: linkerd2-proxy, linkerd/app/inbound/src/direct.rs.
  */
@@ -34,35 +35,32 @@ export async function serveDirect(
   const read = await detectTransportHeader(transport, context.clock, context.options.detectTimeoutMs);
   if (read.kind === "failed") throw read.error;
   const { header, prefix } = read;
-  if (header.name !== undefined) {
+  const { name, sessionProtocol } = header;
+  const session = sessionProtocol === undefined ? undefined : sessionProtocol === "http1" ? 1 : 2;
+  countHeader(context, header, tls.clientId.text);
+  const { gateway } = context;
+  if (name !== undefined && gateway === undefined) {
     // Only a multicluster gateway takes names; a workload's own ports have none.
     transport.destroy();
-    throw new ProxyError("gateway_domain_invalid", `this proxy is no gateway to ${header.name}`);
+    throw new ProxyError("gateway_domain_invalid", `this proxy is no gateway to ${name}`);
   }
-  const target: SocketAddr = { ip: origDst.ip, port: header.port };
+  // What is for somebody else is let in as far as the policy of our own port lets it.
+  const target: SocketAddr = name === undefined ? { ip: origDst.ip, port: header.port } : origDst;
   const held = context.policies.acquire(target.port);
   whenClosed(transport.socket, () => held.release());
   const connection: InboundConnection = { client: accepted.peerAddr, tls, target, policy: held.value.policy };
-  countHeader(context, header, connection);
+  if (name !== undefined && gateway !== undefined) {
+    const named = { name: { name, port: header.port }, session } as const;
+    return gateway.serve(context, connection, named, transport, prefix);
+  }
   // The peer said what it sends: nothing is detected, and nothing stands in for a missing authority.
-  if (header.sessionProtocol === undefined) return serveTcp(context, connection, transport, prefix);
-  return serveHttp(
-    context,
-    connection,
-    transport,
-    prefix,
-    header.sessionProtocol === "http1" ? 1 : 2,
-    undefined,
-  );
+  if (session === undefined) return serveTcp(context, connection, transport, prefix);
+  return serveHttp(context, connection, transport, prefix, session, undefined);
 }
 
-function countHeader(
-  { families }: InboundContext,
-  header: TransportHeader,
-  connection: InboundConnection,
-): void {
+function countHeader({ families }: InboundContext, header: TransportHeader, clientId: string): void {
   const session =
     header.sessionProtocol === undefined ? "" : header.sessionProtocol === "http1" ? "http/1" : "http/2";
-  const labels = transportHeaderLabels(session, header.port, header.name ?? "", clientIdOf(connection) ?? "");
+  const labels = transportHeaderLabels(session, header.port, header.name ?? "", clientId);
   countEvent(families.inboundTcpTransportHeaderConnectionsTotal, labels);
 }

@@ -23,8 +23,8 @@ export function errorLabel({ code }: ProxyError): string | undefined {
       return "tls detection timeout";
     case "gateway_domain_invalid":
       return "gateway domain invalid";
-    case "loop":
-      return "unexpected";
+    case "gateway_loop":
+      return "gateway loop";
     case "io":
     case "upstream_closed":
       return "i/o";

@@ -9,6 +9,7 @@ export const INBOUND_RESCUE: readonly RescueRow[] = [
   { code: "unauthorized", rescue: respondWith(403, 7, "keep") },
   { code: "route_not_found", rescue: respondWith(404, 5, "keep") },
   { code: "gateway_domain_invalid", rescue: respondWith(404, 5, "keep") },
+  { code: "gateway_loop", rescue: respondWith(508, 10, "close") },
   { code: "rate_limited", rescue: respondWith(429, 8, "keep") },
   { code: "redirected", rescue: respondWith(302, 5, "keep") },
   { code: "injected_failure", rescue: respondWith(500, 9, "keep") },

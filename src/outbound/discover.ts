@@ -3,6 +3,7 @@ import { hasDnsSuffix } from "../addr/dns-name.ts";
 import type { ControlPlane } from "../control/control-plane.ts";
 import { ProxyError } from "../errors/proxy-error.ts";
 import type { ClientPolicy, Profile } from "../policy/client-policy.ts";
+import { invalidClientPolicy } from "../policy/invalid.ts";
 import { synthesizeBalance, synthesizeForward, unknownEndpoint } from "../policy/synthesize.ts";
 import type { Clock } from "../time/clock.ts";
 import { mapWatch } from "../watch/map-watch.ts";
@@ -21,6 +22,11 @@ export interface DiscoverOptions {
   /** Addresses whose profiles are asked for. */
   readonly profileNetworks: readonly Cidr[];
   readonly detectTimeoutMs: number;
+  /**
+   * Set for a gateway, whose targets peers of other clusters name: the profile is asked for whatever the name, without one
+   * nothing is sent anywhere, and it is the profile that routes HTTP, even if all it says is where to.
+   */
+  readonly forGateway?: true;
 }
 
 /**
@@ -37,7 +43,7 @@ const LATE_PROFILE_MS = 500;
  *
  * @throws ProxyError if the target can never be reached by what the control plane says.
  *
- * Source: linkerd2-proxy, linkerd/app/outbound/src/{discover,sidecar,ingress}.rs.
+ * Source: linkerd2-proxy, linkerd/app/outbound/src/{discover,sidecar,ingress}.rs and linkerd/app/gateway/src/discover.rs.
  */
 export async function discover(
   control: ControlPlane,
@@ -47,16 +53,21 @@ export async function discover(
   signal: AbortSignal,
 ): Promise<Discovered> {
   const addr = addrOf(target);
-  const coming = mayHaveProfile(target, options) ? control.watchProfile(addr, signal) : undefined;
+  const asks = options.forGateway === true || mayHaveProfile(target, options);
+  const coming = asks ? control.watchProfile(addr, signal) : undefined;
   const lookup = await control.watchOutboundPolicy(addr, signal);
   // Nothing that a profile could say would change it.
   if (lookup.kind === "failed") throw lookup.error;
   const profile = await (target.kind === "name" && coming !== undefined ? soon(coming, clock) : coming);
+  if (options.forGateway === true && profile === undefined) {
+    const problem = `${formatTarget(target)}: there is no service of this name`;
+    throw new ProxyError("gateway_domain_invalid", problem, { side: "proxy" });
+  }
   switch (lookup.kind) {
     case "found":
       return { policy: lookup.watch, profile };
     case "not_found":
-      return { policy: synthesize(target, profile, options.detectTimeoutMs, signal), profile };
+      return { policy: synthesize(target, profile, options, signal), profile };
     default:
       return lookup satisfies never;
   }
@@ -78,9 +89,16 @@ function mayHaveProfile(target: Target, options: DiscoverOptions): boolean {
 function synthesize(
   target: Target,
   profile: Watch<Profile> | undefined,
-  detectTimeoutMs: number,
+  { detectTimeoutMs, forGateway }: DiscoverOptions,
   signal: AbortSignal,
 ): Watch<ClientPolicy> {
+  if (forGateway === true && profile !== undefined) {
+    return mapWatch(profile, signal, ({ endpoint }) =>
+      endpoint === undefined
+        ? invalidClientPolicy(detectTimeoutMs)
+        : synthesizeForward("gateway", endpoint, detectTimeoutMs),
+    );
+  }
   if (target.kind === "addr") {
     const toTarget = unknownEndpoint(target.addr);
     if (profile === undefined) return new WatchCell(synthesizeForward("fallback", toTarget, detectTimeoutMs));

@@ -1,6 +1,7 @@
+import type { NameAddr } from "../addr/name-addr.ts";
 import type { ControlPlane } from "../control/control-plane.ts";
 import type { HttpService } from "../http/message.ts";
-import type { Backend } from "../policy/client-policy.ts";
+import type { Backend, Profile } from "../policy/client-policy.ts";
 import { formatMeta, type Meta } from "../policy/meta.ts";
 import { authorityText } from "../metrics/labels.ts";
 import {
@@ -82,8 +83,10 @@ export class TargetStack {
   /** Whether there are routes for HTTP, for those who come with requests without having asked the policy what to speak. */
   routesHttp(version: 1 | 2, { policy, profile }: Discovered): boolean {
     if ((version === 1 ? this.#http1 : this.#http2) !== undefined) return true;
+    if (this.#httpProfileName(profile?.value) !== undefined) return true;
+    if (this.#context.discovery.forGateway === true) return profile?.value.endpoint !== undefined;
     const { kind } = policy.value.protocol;
-    return (kind !== "opaque" && kind !== "tls") || httpProfileName(profile?.value) !== undefined;
+    return kind !== "opaque" && kind !== "tls";
   }
 
   tls({ policy }: Discovered): TlsStack {
@@ -129,7 +132,7 @@ export class TargetStack {
 
   /** Whether the profile or the policy is in force is settled here, for as long as the stack lives. */
   #buildHttp(version: 1 | 2, { policy, profile }: Discovered): HttpService {
-    const name = httpProfileName(profile?.value);
+    const name = this.#httpProfileName(profile?.value);
     const backends = new BackendCache((backend, breaker) => {
       const parent = name === undefined ? policy.value.parent : serviceMeta(name);
       return this.#backend(version, parent, backend, breaker);
@@ -149,6 +152,10 @@ export class TargetStack {
     });
     this.#closers.push(() => logical.close());
     return logical;
+  }
+
+  #httpProfileName(profile: Profile | undefined): NameAddr | undefined {
+    return this.#context.discovery.forGateway === true ? profile?.logical : httpProfileName(profile);
   }
 
   #backend(

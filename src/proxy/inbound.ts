@@ -18,14 +18,14 @@ export interface InboundSide {
 }
 
 /**
- * @param ownPort of the inbound listener, once it is bound: dialling it would be a loop.
+ * @param isOwnPort tells the ports that the proxy listens on, once they are bound: they are no application's.
  * @param accessLogTo stderr if undefined.
  */
 export function inboundSide(
   config: Config,
   shared: ProxyShared,
   control: ControlPlane,
-  ownPort: () => number,
+  isOwnPort: (port: number) => boolean,
   accessLogTo: Writable | undefined,
 ): InboundSide {
   const { clock, random, families, transportMetrics, credentials, pacer, origDst, drain, logging } = shared;
@@ -57,7 +57,7 @@ export function inboundSide(
       failfastTimeoutMs: config.inbound.httpFailfastTimeoutMs,
       idleTimeoutMs: config.inbound.discoveryIdleTimeoutMs,
     },
-    ownPort,
+    isOwnPort,
   );
   const accessLog = openAccessLog(config, shared, accessLogTo);
   const context: InboundContext = {

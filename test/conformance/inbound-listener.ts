@@ -79,7 +79,7 @@ export async function startInbound(
       failfastTimeoutMs: CONNECT_TIMEOUT_MS,
       idleTimeoutMs: IDLE_TIMEOUT_MS,
     },
-    () => 0,
+    () => false,
   );
   const listener = await listenInbound(
     {

@@ -18,6 +18,8 @@ export interface MeshOptions {
   readonly identityLifetimeMs?: number;
   /** Roots that proxies trust besides the mesh's own. */
   readonly furtherAnchorsPem?: string;
+  /** Where its certificate authority is, for meshes that trust each other; default: one of its own. */
+  readonly caDir?: string;
   readonly logFilter?: string;
   /** Where proxies write their access logs, if not to stderr. */
   readonly accessLog?: Writable;
@@ -46,6 +48,7 @@ export class Mesh {
       listen: [addr("127.0.0.1:0")],
       tokensDir: join(dir, "tokens"),
       identityLifetimeMs: options.identityLifetimeMs,
+      caDir: options.caDir,
       log: logging(options).log,
     });
     return new Mesh(dir, controlPlane, options);

@@ -1,5 +1,5 @@
 import { portRangesContain } from "../../addr/port-ranges.ts";
-import type { EndpointSlice } from "../resources/endpoint-slice.ts";
+import type { AddressGroup } from "../resources/endpoint-slice.ts";
 import type { ExternalWorkload, InboundAnnotations } from "../resources/external-workload.ts";
 import type { EgressNetwork } from "../resources/egress-network.ts";
 import { hasLabels, selects } from "../resources/label-selector.ts";
@@ -27,7 +27,7 @@ export class Cluster {
   readonly #workloads: ReadonlyMap<string, ExternalWorkload>;
   readonly #workloadsByNamespace: ReadonlyMap<string, readonly ExternalWorkload[]>;
   readonly #workloadsByIp: ReadonlyMap<string, readonly ExternalWorkload[]>;
-  readonly #slices: ReadonlyMap<string, readonly EndpointSlice[]>;
+  readonly #addresses: ReadonlyMap<string, readonly AddressGroup[]>;
   readonly #servers: ReadonlyMap<string, readonly Server[]>;
   readonly #egressNetworks: ReadonlyMap<string, EgressNetwork>;
   readonly #profiles: ReadonlyMap<string, ServiceProfile>;
@@ -51,9 +51,7 @@ export class Cluster {
     this.#workloads = byName(workloads);
     this.#workloadsByNamespace = grouped(workloads, (w) => [w.meta.namespace]);
     this.#workloadsByIp = grouped(workloads, (w) => w.ips.map((ip) => ip.text));
-    this.#slices = grouped(resources.ofKind("EndpointSlice"), (slice) =>
-      slice.service === undefined || slice.names ? [] : [nameKey(slice.meta.namespace, slice.service)],
-    );
+    this.#addresses = addressesByService(resources);
     this.#servers = grouped(resources.ofKind("Server"), (server) => [server.meta.namespace]);
     this.egressNetworks = resources.ofKind("EgressNetwork");
     this.#egressNetworks = byName(this.egressNetworks);
@@ -97,8 +95,9 @@ export class Cluster {
     return this.workloadsIn(service.meta.namespace).filter((w) => hasLabels(selector, w.meta.labels));
   }
 
-  slicesOf(service: Service): readonly EndpointSlice[] {
-    return this.#slices.get(nameKey(service.meta.namespace, service.meta.name)) ?? [];
+  /** What its EndpointSlices list, or else its Endpoints. */
+  addressesOf(service: Service): readonly AddressGroup[] {
+    return this.#addresses.get(nameKey(service.meta.namespace, service.meta.name)) ?? [];
   }
 
   /** The Server that speaks for a port: the oldest of those that select it. */
@@ -167,6 +166,17 @@ export class Cluster {
     if (server !== undefined) return server.protocol === "opaque";
     return portRangesContain(this.inboundOf(workload).opaquePorts ?? this.settings.defaultOpaquePorts, port);
   }
+}
+
+function addressesByService(resources: ResourceSet): ReadonlyMap<string, readonly AddressGroup[]> {
+  const slices = grouped(resources.ofKind("EndpointSlice"), (slice) =>
+    slice.service === undefined || slice.names ? [] : [nameKey(slice.meta.namespace, slice.service)],
+  );
+  const endpoints = resources.ofKind("Endpoints");
+  return new Map<string, readonly AddressGroup[]>([
+    ...endpoints.map(({ meta, groups }) => [nameKey(meta.namespace, meta.name), groups] as const),
+    ...slices,
+  ]);
 }
 
 function nameKey(namespace: string, name: string): string {

@@ -1,5 +1,6 @@
 import type { WeightedAddr } from "../../proto/gen/destination_pb.js";
 import { parseContextToken } from "./caller.ts";
+import type { Mirror } from "../resources/mirror.ts";
 import type { Cluster } from "./cluster.ts";
 import { endpointsOf } from "./endpoints.ts";
 import { answer, noAnswer, type Lookup } from "./lookup.ts";
@@ -26,7 +27,23 @@ export function findEndpoints(cluster: Cluster, path: string, contextToken: stri
   const { nodeName } = parseContextToken(contextToken);
   const query = { port: target.value.port, instance: name.value.instance, nodeName };
   return answer({
-    labels: { service: service.meta.name, namespace: service.meta.namespace },
+    labels: {
+      service: service.meta.name,
+      namespace: service.meta.namespace,
+      ...mirrorLabels(cluster.addressesOf(service).find(({ mirror }) => mirror !== undefined)?.mirror),
+    },
     endpoints: endpointsOf(cluster, service, query),
   });
+}
+
+/** Where the traffic of a mirrored service really goes. Source: linkerd2, controller/api/destination/watcher/port_publisher.go. */
+function mirrorLabels(mirror: Mirror | undefined): Readonly<Record<string, string>> {
+  if (mirror?.cluster === undefined) return {};
+  const [service, namespace] = mirror.service?.split(".") ?? [];
+  return {
+    target_cluster: mirror.cluster,
+    ...(service === undefined || namespace === undefined
+      ? {}
+      : { target_service: service, target_service_namespace: namespace }),
+  };
 }

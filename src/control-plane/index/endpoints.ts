@@ -1,10 +1,12 @@
 import { create } from "@bufbuild/protobuf";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { Ip } from "../../addr/ip.ts";
+import { withoutTrailingDot } from "../../addr/dns-name.ts";
 import { formatSocketAddr } from "../../addr/socket-addr.ts";
 import { WeightedAddrSchema, type WeightedAddr } from "../../proto/gen/destination_pb.js";
-import type { EndpointSlice, SliceEndpoint } from "../resources/endpoint-slice.ts";
+import type { AddressGroup, SliceEndpoint } from "../resources/endpoint-slice.ts";
 import type { ExternalWorkload } from "../resources/external-workload.ts";
+import type { Mirror } from "../resources/mirror.ts";
 import type { Service } from "../resources/service.ts";
 import type { Cluster } from "./cluster.ts";
 import { duration, tcpAddress } from "./messages.ts";
@@ -42,16 +44,20 @@ export function endpointsOf(
     );
   };
   const declared = service.ports.find((p) => p.port === query.port);
-  for (const slice of cluster.slicesOf(service)) {
-    const port = slicePort(slice, declared?.name, query.port);
+  for (const group of cluster.addressesOf(service)) {
+    const port = groupPort(group, declared?.name, query.port);
     if (port === undefined) continue;
-    for (const endpoint of slice.endpoints) {
+    for (const endpoint of group.endpoints) {
       if (!isChosen(service, endpoint, query)) continue;
       const { target } = endpoint;
       const workload =
         target?.kind === "ExternalWorkload" ? cluster.workload(target.namespace, target.name) : undefined;
       const pod = target?.kind === "Pod" ? target.name : undefined;
-      for (const ip of endpoint.addresses) add(ip, port, { workload, pod, zone: endpoint.zone });
+      // Only an address that nobody stands behind here can be a gateway to somewhere else.
+      const { mirror } = group;
+      const isGateway = target === undefined && mirror !== undefined;
+      const gateway = isGateway ? { mirror, servicePort: query.port } : undefined;
+      for (const ip of endpoint.addresses) add(ip, port, { workload, pod, zone: endpoint.zone, gateway });
     }
   }
   // A workload has no node, so it is never local to one.
@@ -72,10 +78,10 @@ function isChosen(service: Service, endpoint: SliceEndpoint, query: EndpointQuer
   return !service.localTrafficOnly || (query.nodeName !== "" && endpoint.nodeName === query.nodeName);
 }
 
-/** A slice's port by the name of the service's port; a port that the service does not define is taken as it is. */
-function slicePort(slice: EndpointSlice, name: string | undefined, asked: number): number | undefined {
+/** A group's port by the name of the service's port; a port that the service does not define is taken as it is. */
+function groupPort(group: AddressGroup, name: string | undefined, asked: number): number | undefined {
   if (name === undefined) return asked;
-  return slice.ports.find((p) => p.name === name)?.port;
+  return group.ports.find((p) => p.name === name)?.port;
 }
 
 /** A target port counts only if the workload lists it. */
@@ -91,6 +97,8 @@ export interface EndpointAt {
   readonly workload: ExternalWorkload | undefined;
   readonly pod: string | undefined;
   readonly zone: string | undefined;
+  /** The gateway of another cluster, and the port of the service that is asked for through it. */
+  readonly gateway?: { readonly mirror: Mirror; readonly servicePort: number } | undefined;
 }
 
 /**
@@ -106,7 +114,7 @@ export function weightedAddr(
   at: EndpointAt,
   extra: ReadonlyMap<string, string>,
 ): WeightedAddr {
-  const { workload } = at;
+  const { workload, gateway } = at;
   const labels: Record<string, string> = {};
   if (workload !== undefined) {
     labels["external_workload"] = workload.meta.name;
@@ -122,11 +130,40 @@ export function weightedAddr(
     weight: WEIGHT,
     metricLabels: labels,
   };
-  return create(
-    WeightedAddrSchema,
-    workload === undefined ? message : { ...message, ...meshed(cluster, workload, at.port) },
-  );
+  if (workload !== undefined) {
+    return create(WeightedAddrSchema, { ...message, ...meshed(cluster, workload, at.port) });
+  }
+  if (gateway === undefined) return create(WeightedAddrSchema, message);
+  return create(WeightedAddrSchema, { ...message, ...gatewayTo(gateway.mirror, gateway.servicePort) });
 }
+
+/**
+ * A gateway is told by the transport header which service is meant. It is itself the proxy that is dialled, so that there
+ * is no other inbound port.
+ */
+function gatewayTo({ service, gatewayIdentity }: Mirror, port: number): GatewayFields {
+  return {
+    ...(service === undefined
+      ? {}
+      : { authorityOverride: { authorityOverride: `${withoutTrailingDot(service)}:${port}` } }),
+    ...(gatewayIdentity === undefined
+      ? {}
+      : {
+          tlsIdentity: {
+            strategy: { case: "dnsLikeIdentity", value: { name: gatewayIdentity.text } },
+          } as const,
+          protocolHint: { protocol: { case: "h2", value: {} } } as const,
+          http2: HTTP2,
+        }),
+  };
+}
+
+type GatewayFields = Partial<
+  Pick<WeightedAddrInit, "authorityOverride" | "tlsIdentity" | "protocolHint" | "http2">
+>;
+
+/** Source: linkerd2, charts/linkerd-control-plane/values.yaml. */
+const HTTP2 = { keepAlive: { interval: duration(10_000), timeout: duration(3000), whileIdle: true } };
 
 function meshed(
   cluster: Cluster,
@@ -147,8 +184,7 @@ function meshed(
       protocol: cluster.isOpaque(workload, port) ? { case: "opaque", value: {} } : { case: "h2", value: {} },
       opaqueTransport: { inboundPort },
     },
-    // Source: linkerd2, charts/linkerd-control-plane/values.yaml.
-    http2: { keepAlive: { interval: duration(10_000), timeout: duration(3000), whileIdle: true } },
+    http2: HTTP2,
   };
 }
 

@@ -1,5 +1,6 @@
 import { parseIp, type Ip } from "../../addr/ip.ts";
 import { report } from "./found.ts";
+import { readMirror, type Mirror } from "./mirror.ts";
 import { resource, type Resource } from "./object-meta.ts";
 import {
   anything,
@@ -19,14 +20,20 @@ import {
 import { labelName, resourceName } from "./words.ts";
 
 /** Addresses behind a Service, as discovery.k8s.io has them. */
-export interface EndpointSlice extends Resource {
+export interface EndpointSlice extends Resource, AddressGroup {
   readonly kind: "EndpointSlice";
   /** The Service of the same namespace; undefined: the slice belongs to nobody. */
   readonly service: string | undefined;
   /** Addresses are host names, which the mesh does not use. */
   readonly names: boolean;
+}
+
+/** Addresses that share their ports. */
+export interface AddressGroup {
   readonly endpoints: readonly SliceEndpoint[];
   readonly ports: readonly SlicePort[];
+  /** Set where the addresses are gateways of another cluster. */
+  readonly mirror: Mirror | undefined;
 }
 
 export interface SliceEndpoint {
@@ -67,7 +74,7 @@ const sliceEndpoint = object({
   ),
 });
 
-const slicePort: Reader<SlicePort> = refine(
+export const slicePort: Reader<SlicePort> = refine(
   object({
     name: withDefault(text, ""),
     port: optional(integer(1, 65535)),
@@ -120,9 +127,10 @@ export const readEndpointSlice: Reader<EndpointSlice> = resource(
         },
       });
     }
-    if (!good) return BAD;
+    const mirror = readMirror(document, base.meta);
+    if (!good || mirror === BAD) return BAD;
     const service = base.meta.labels.get(SERVICE_NAME_LABEL);
-    return { ...base, kind: "EndpointSlice", service, names, endpoints, ports: slice.ports };
+    return { ...base, kind: "EndpointSlice", service, names, endpoints, ports: slice.ports, mirror };
   },
 );
 

@@ -2,6 +2,7 @@ import { readAuthorizationPolicy } from "./authorization-policy.ts";
 import { readTcpRoute, readTlsRoute } from "./connection-route.ts";
 import { readEgressNetwork } from "./egress-network.ts";
 import { readEndpointSlice } from "./endpoint-slice.ts";
+import { readEndpoints } from "./endpoints.ts";
 import { readExternalWorkload } from "./external-workload.ts";
 import { readGrpcRoute } from "./grpc-route.ts";
 import { httpRouteReader } from "./http-route.ts";
@@ -36,6 +37,7 @@ const GATEWAY = "gateway.networking.k8s.io";
 export const KINDS = [
   kind("", "Namespace", ["v1"], readNamespace),
   kind("", "Service", ["v1"], readService),
+  kind("", "Endpoints", ["v1"], readEndpoints),
   kind("discovery.k8s.io", "EndpointSlice", ["v1"], readEndpointSlice),
   kind("workload.linkerd.io", "ExternalWorkload", ["v1beta1", "v1alpha1"], readExternalWorkload),
   kind(GATEWAY, "HTTPRoute", ["v1", "v1beta1"], httpRouteReader(GATEWAY)),
