@@ -1,4 +1,4 @@
-/** Names of the headers that proxies, control plane and gRPC give a meaning to. No other file spells one. */
+/** Names of the headers that proxies, control plane, gRPC and traces give a meaning to. No other file spells one. */
 export const L5D_CLIENT_ID = "l5d-client-id";
 export const L5D_DST_CANONICAL = "l5d-dst-canonical";
 export const L5D_DST_OVERRIDE = "l5d-dst-override";
@@ -18,3 +18,8 @@ export const GRPC_STATUS = "grpc-status";
 export const GRPC_MESSAGE = "grpc-message";
 export const GRPC_RETRY_PUSHBACK_MS = "grpc-retry-pushback-ms";
 export const GRPC_CONTENT_TYPE = "application/grpc";
+export const GRPC_TRACE_BIN = "grpc-trace-bin";
+export const TRACEPARENT = "traceparent";
+export const X_B3_SAMPLED = "x-b3-sampled";
+export const X_B3_SPAN_ID = "x-b3-spanid";
+export const X_B3_TRACE_ID = "x-b3-traceid";

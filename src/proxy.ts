@@ -24,6 +24,7 @@ import { outboundContext } from "./proxy/outbound.ts";
 import { warnWhileWaiting, whenFirst } from "./proxy/readiness.ts";
 import { shareAcrossProxy } from "./proxy/shared.ts";
 import { logStart } from "./proxy/start-log.ts";
+import { startTracing } from "./proxy/tracing.ts";
 import { listen, type Listener } from "./transport/listen.ts";
 import { WatchCell } from "./watch/watch.ts";
 
@@ -61,10 +62,11 @@ export async function startProxy(config: Config, dependencies: ProxyDependencies
 
   const clients = controlClients(config, shared);
   const control = controlPlane(config, clients, shared);
+  const trace = await startTracing(config, shared, clients);
   const isOwnPort = (port: number): boolean =>
     listeners.some(({ addrs }) => addrs.some((addr) => addr.port === port));
-  const inbound = inboundSide(config, shared, control, isOwnPort, dependencies.accessLog);
-  const outbound = outboundContext(config, shared, control);
+  const inbound = inboundSide(config, shared, control, trace?.inbound, isOwnPort, dependencies.accessLog);
+  const outbound = outboundContext(config, shared, control, trace?.outbound);
   registry.beforeScrape(() => outbound.balancerMetrics.refresh());
   const gateway = gatewayOf(config, outbound);
 
@@ -128,12 +130,15 @@ export async function startProxy(config: Config, dependencies: ProxyDependencies
   const drainAndStop = async (reason: string): Promise<void> => {
     for (const listener of listeners) listener.close();
     const { gracePeriodMs } = config.shutdown;
+    const graceEndsAtMs = clock.nowMs() + gracePeriodMs;
     const graceful = await Promise.race([
       drain.begin().then(() => true),
       new Promise<boolean>((resolve) => clock.after(gracePeriodMs, () => resolve(false))),
     ]);
     if (graceful) log.debug("Shutdown completed gracefully", { reason });
     else log.warn(`Graceful shutdown did not complete in ${gracePeriodMs / 1000}s, terminating now`);
+    // The last spans are often those that somebody looks for. The collector is not worth a long wait.
+    await trace?.close(Math.min(graceEndsAtMs - clock.nowMs(), SPANS_FLUSH_MS));
     stop.abort();
     inbound.close();
     outbound.targets.close();
@@ -148,6 +153,9 @@ export async function startProxy(config: Config, dependencies: ProxyDependencies
     addrs: { inbound: inboundAddr, outbound: outboundListener.addrs, admin: adminAddr },
   };
 }
+
+/** What a slow trace collector may add to the end of the process, within the grace period. */
+const SPANS_FLUSH_MS = 2_000;
 
 /** Binds one more port; if that fails, those that are bound already are given back. */
 async function bindNext(listeners: Listener[], bind: () => Promise<Listener>): Promise<Listener> {

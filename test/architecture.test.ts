@@ -25,7 +25,7 @@ const ARROWS: readonly (readonly string[])[] = [
   // Rules compare interned header names by identity.
   ["wire", "policy"],
   ["transport", "tls", "detect", "http"],
-  ["proto", "control"],
+  ["proto", "control", "telemetry"],
   ["config", "proxy", "cli", "main"],
 ];
 

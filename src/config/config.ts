@@ -17,6 +17,8 @@ export interface Config {
   readonly log: LogConfig;
   readonly shutdown: ShutdownConfig;
   readonly metrics: MetricsConfig;
+  /** Undefined: no traces are gathered. */
+  readonly trace: TraceConfig | undefined;
   /** Listeners of our own that lead to one name each (`OUTRIGGER_FORWARD`). */
   readonly forwards: readonly ForwardConfig[];
   /** How the original destination of a redirected connection is found (`OUTRIGGER_ORIG_DST`). */
@@ -179,6 +181,16 @@ export interface ShutdownConfig {
 
 export interface MetricsConfig {
   readonly retainIdleMs: number;
+}
+
+/** Who is told of spans, and what they tell of this process. Texts are unread. */
+export interface TraceConfig {
+  readonly collector: ControlAddr;
+  readonly serviceName: string | undefined;
+  readonly attributesPath: string | undefined;
+  readonly extraAttributes: string | undefined;
+  readonly otelAttributes: string | undefined;
+  readonly hostName: string | undefined;
 }
 
 export interface ForwardConfig {

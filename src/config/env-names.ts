@@ -62,9 +62,9 @@ function backoff(base: string, longest: string, sentence: string) {
 }
 
 /** The address and name of one controller. */
-function controller(base: string, sentence: string) {
+function controller(base: string, sentence: string, unset = "required") {
   return {
-    addr: variable(`${base}_ADDR`, ADDR, "required", `Address of ${sentence}.`),
+    addr: variable(`${base}_ADDR`, ADDR, unset, `Address of ${sentence}.`),
     name: variable(
       `${base}_NAME`,
       DNS_NAME,
@@ -579,6 +579,29 @@ const PROCESS = {
   ),
 };
 
+const TRACING = {
+  traceServiceName: variable(`${D}_TRACE_SERVICE_NAME`, TEXT, "none", "Attribute service.name of spans."),
+  traceAttributesPath: variable(
+    `${D}_TRACE_ATTRIBUTES_PATH`,
+    TEXT,
+    "none",
+    "File of attributes of spans, one key=value a line.",
+  ),
+  traceExtraAttributes: variable(
+    `${D}_TRACE_EXTRA_ATTRIBUTES`,
+    TEXT,
+    "none",
+    "More attributes of spans, one key=value a line.",
+  ),
+  otelResourceAttributes: variable(
+    "OTEL_RESOURCE_ATTRIBUTES",
+    TEXT,
+    "none",
+    "More attributes of spans: lines, or a list with commas.",
+  ),
+  hostName: variable("HOSTNAME", TEXT, "none", "Attribute host.name of spans."),
+};
+
 const OURS = {
   forward: defaulted(
     "OUTRIGGER_FORWARD",
@@ -620,10 +643,16 @@ export const VARIABLES = {
   ...DISCOVERY,
   ...IDENTITY_VARIABLES,
   ...PROCESS,
+  ...TRACING,
   ...OURS,
   destinationService: controller(`${D}_DESTINATION_SVC`, "the destination controller"),
   policyService: controller(`${D}_POLICY_SVC`, "the policy controller"),
   identityService: controller(`${D}_IDENTITY_SVC`, "the identity service"),
+  traceCollector: controller(
+    `${D}_TRACE_COLLECTOR_SVC`,
+    "the OTLP collector that is told of spans",
+    "no traces",
+  ),
   inboundBackoff: backoff(`${D}_INBOUND_CONNECT`, "10s", "Reconnecting to the application"),
   outboundBackoff: backoff(`${D}_OUTBOUND_CONNECT`, "60s", "Reconnecting to peers and controllers"),
   spireBackoff: backoff(`${D}_IDENTITY_SPIRE`, "1s", "Asking a SPIRE agent again"),
@@ -633,10 +662,7 @@ export const VARIABLES = {
 };
 
 /** Names that the stock injector may set for parts that this build does not have: each earns a warning at start. */
-export const UNSUPPORTED = new Map([
-  [`${D}_TAP_SVC_NAME`, "this build has no tap server"],
-  [`${D}_TRACE_COLLECTOR_SVC_ADDR`, "this build exports no traces"],
-]);
+export const UNSUPPORTED = new Map([[`${D}_TAP_SVC_NAME`, "this build has no tap server"]]);
 
 type TableEntry = Variable<unknown>;
 
@@ -674,6 +700,7 @@ const GROUPS: readonly (readonly [string, readonly TableEntry[]])[] = [
     ],
   ],
   ["Admin, shutdown, metrics, logs", Object.values(PROCESS)],
+  ["Tracing", [...Object.values(VARIABLES.traceCollector), ...Object.values(TRACING)]],
   ["Outrigger's own", Object.values(OURS)],
 ];
 

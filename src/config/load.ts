@@ -3,6 +3,7 @@ import type { Config, ForwardConfig, LogConfig } from "./config.ts";
 import { UNSUPPORTED, VARIABLES } from "./env-names.ts";
 import { loadControl } from "./load-control.ts";
 import { loadIdentity } from "./load-identity.ts";
+import { loadTrace } from "./load-trace.ts";
 import { loadHttp2Client, loadInbound, loadOutbound } from "./load-sides.ts";
 import { Reader, type Files, type Strings } from "./reader.ts";
 
@@ -34,6 +35,7 @@ export function load(strings: Strings, files: Files): Loaded {
     log: loadLogConfig(strings),
     shutdown: { gracePeriodMs: r.value(VARIABLES.shutdownGracePeriod) },
     metrics: { retainIdleMs: r.value(VARIABLES.metricsRetainIdle) },
+    trace: loadTrace(r),
     forwards: loadForwards(r),
     origDst: r.value(VARIABLES.origDst),
     debugBuffers: r.value(VARIABLES.debugBuffers),

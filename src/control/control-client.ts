@@ -23,6 +23,8 @@ const CONNECTION_WINDOW_BYTES = 2 ** 20;
 export interface ControlClientOptions {
   /** For logs: `destination`, `policy`, `identity`. */
   readonly service: string;
+  /** For logs: what the service is to whoever reads them, and what holds while it is away. */
+  readonly role?: ServiceRole;
   readonly address: Addr;
   /** May be undefined for loopback alone, where it is not used. */
   readonly tls: ControlTls | undefined;
@@ -35,6 +37,12 @@ export interface ControlClientOptions {
   readonly random?: () => number;
   readonly resolve?: (addr: Addr) => Promise<readonly SocketAddr[]>;
 }
+
+export interface ServiceRole {
+  readonly name: string;
+  readonly whileAway: string;
+}
+const CONTROL_PLANE: ServiceRole = { name: "control plane", whileAway: "what is known stays in force" };
 
 /** The result of a unary call. */
 export type CallResult<T> =
@@ -158,7 +166,10 @@ export class ControlClient {
     };
   }
 
-  /** One unary call. Without a deadline on the wire; aborting `signal` ends it with CANCELLED. */
+  /**
+   * One unary call. Without a deadline on the wire; aborting `signal` ends it with CANCELLED, and leaves the connection:
+   * a peer from which no answer came in time may be gone without having said so.
+   */
   async unary<I extends DescMessage, O extends DescMessage>(
     method: TypedMethod<I, O>,
     request: MessageShape<I>,
@@ -192,7 +203,10 @@ export class ControlClient {
         new Metadata(),
         done,
       );
-      const cancel = (): void => call.cancel();
+      const cancel = (): void => {
+        call.cancel();
+        this.#leave(connection);
+      };
       signal.addEventListener("abort", cancel, { once: true });
       call.on("metadata", () => this.#hear(connection));
     });
@@ -309,13 +323,13 @@ export class ControlClient {
   }
 
   #failed(reason: string): void {
-    const { clock, log, service } = this.#options;
+    const { clock, log, service, role = CONTROL_PLANE } = this.#options;
     const pauseMs = this.#backoff.next();
     this.#notBeforeMs = clock.nowMs() + pauseMs;
     const fields = { service, addr: this.#authority, error: reason, retry_ms: Math.round(pauseMs) };
     // One warning per outage: the rest is for those who look closely.
-    if (this.#unreachable !== undefined) log.debug("control plane is still unreachable", fields);
-    else log.warn("control plane is unreachable; what is known stays in force", fields);
+    if (this.#unreachable !== undefined) log.debug(`${role.name} is still unreachable`, fields);
+    else log.warn(`${role.name} is unreachable; ${role.whileAway}`, fields);
     this.#unreachable = `${service} at ${this.#authority}: ${reason}`;
   }
 
@@ -325,8 +339,8 @@ export class ControlClient {
     this.#backoff.reset();
     if (this.#unreachable === undefined) return;
     this.#unreachable = undefined;
-    const { log, service } = this.#options;
-    log.info("control plane is reachable again", { service, addr: formatSocketAddr(connection.addr) });
+    const { log, service, role = CONTROL_PLANE } = this.#options;
+    log.info(`${role.name} is reachable again`, { service, addr: formatSocketAddr(connection.addr) });
   }
 }
 

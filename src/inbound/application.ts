@@ -5,6 +5,7 @@ import { EndpointMetrics } from "../http/endpoint-metrics.ts";
 import type { HttpService, RequestHead, ResponseSink, Sink } from "../http/message.ts";
 import { H1Pool } from "../http/pool.ts";
 import { QueuedService } from "../http/queued-service.ts";
+import { TraceRequests, type TracePoints } from "../http/trace-requests.ts";
 import type { Log } from "../log/log.ts";
 import type { Families } from "../metrics/families.ts";
 import { INBOUND_DIALLED_LABELS, inboundEndpointLabels } from "../metrics/labels.ts";
@@ -44,6 +45,7 @@ export class ApplicationClients implements Applications {
   readonly #log: Log;
   readonly #families: Families;
   readonly #transportMetrics: TransportMetrics;
+  readonly #trace: TracePoints | undefined;
   readonly #options: ApplicationOptions;
   readonly #isOwnPort: (port: number) => boolean;
   readonly #inFlight: ConcurrencyLimit;
@@ -60,6 +62,7 @@ export class ApplicationClients implements Applications {
       readonly log: Log;
       readonly families: Families;
       readonly transportMetrics: TransportMetrics;
+      readonly trace?: TracePoints | undefined;
     },
     options: ApplicationOptions,
     isOwnPort: (port: number) => boolean,
@@ -69,6 +72,7 @@ export class ApplicationClients implements Applications {
     this.#log = base.log;
     this.#families = base.families;
     this.#transportMetrics = base.transportMetrics;
+    this.#trace = base.trace;
     this.#options = options;
     this.#isOwnPort = isOwnPort;
     this.#inFlight = new ConcurrencyLimit(options.maxInFlight);
@@ -118,7 +122,9 @@ export class ApplicationClients implements Applications {
     });
     const metrics = new EndpointMetrics(this.#families, labels, () => this.#clock.nowMs());
     const client = target.version === 1 ? this.#http1(connection.target) : this.#http2(connection.target);
-    return new ApplicationStack(new ApplicationService(metrics, this.#inFlight, client.service), () => {
+    const counted = new ApplicationService(metrics, this.#inFlight, client.service);
+    const service = this.#trace === undefined ? counted : new TraceRequests(counted, this.#trace.client);
+    return new ApplicationStack(service, () => {
       client.close();
       metrics.close();
     });

@@ -14,6 +14,7 @@ import type { Watch } from "../watch/watch.ts";
 import type { Drain } from "../stack/drain.ts";
 import type { SocketAddr } from "../addr/socket-addr.ts";
 import type { HttpService } from "../http/message.ts";
+import type { TracePoints } from "../http/trace-requests.ts";
 import type { Handle } from "../stack/idle-cache.ts";
 import type { SocketTransport } from "../transport/socket-transport.ts";
 import type { ApplicationTarget } from "./application.ts";
@@ -37,6 +38,8 @@ export interface InboundContext {
   readonly accessLog?: AccessLogOutput | undefined;
   /** Absent: this proxy takes connections for its own workload only. */
   readonly gateway?: Gateway;
+  /** Undefined where no traces are gathered. */
+  readonly trace?: TracePoints | undefined;
   readonly options: InboundOptions;
 }
 

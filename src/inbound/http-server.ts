@@ -6,6 +6,7 @@ import { countRejections } from "../http/rejections.ts";
 import { RescueService } from "../http/respond.ts";
 import { H1Server } from "../http/server/h1.ts";
 import { H2Server } from "../http/server/h2.ts";
+import { TraceRequests } from "../http/trace-requests.ts";
 import { countEvent } from "../metrics/count-event.ts";
 import { inboundAcceptedLabels, inboundHttpErrorLabels } from "../metrics/labels.ts";
 import { replay } from "../transport/replay.ts";
@@ -27,13 +28,14 @@ import { INBOUND_RESCUE } from "./rescue.ts";
  * Serves HTTP on a connection. From the outside in:
  *
  * 1. the access log, if there is one; outside of everything, because it tells what was received and what was answered;
- * 2. failures become responses; outside of the downgrade, because they are answered in the protocol of the connection;
- * 3. HTTP/1 requests that a peer carried over HTTP/2 become HTTP/1 again;
- * 4. the headers that tell the application who calls are set, whatever the client claimed; below the downgrade, because
+ * 2. where traces are gathered, requests get a span; outside of what answers failures, because those responses belong to it;
+ * 3. failures become responses; outside of the downgrade, because they are answered in the protocol of the connection;
+ * 4. HTTP/1 requests that a peer carried over HTTP/2 become HTTP/1 again;
+ * 5. the headers that tell the application who calls are set, whatever the client claimed; below the downgrade, because
  *    that is where the client's headers are complete;
- * 5. the authority is settled, which routes match and the client is chosen by; below the downgrade, because only
+ * 6. the authority is settled, which routes match and the client is chosen by; below the downgrade, because only
  *    HTTP/1 requests may lack one;
- * 6. policy, and the application.
+ * 7. policy, and the application.
  *
  * @param defaultAuthority for requests that name no host.
  *
@@ -71,11 +73,12 @@ export function serveHttp(
       });
     },
   });
+  const traced = context.trace === undefined ? rescued : new TraceRequests(rescued, context.trace.server);
   const client = formatSocketAddr(connection.client);
   const service =
     context.accessLog === undefined
-      ? rescued
-      : new AccessLog(rescued, context.accessLog, client, clientIdOf(connection));
+      ? traced
+      : new AccessLog(traced, context.accessLog, client, clientIdOf(connection));
   const onClose = (): void => {
     leave();
     router.close();

@@ -30,6 +30,8 @@ export async function acceptForOwnServer(
     // It tells of the application's requests.
     accessLog: undefined,
     options: { ...inbound.options, detectTimeoutMs: DETECT_TIMEOUT_MS },
+    // Traces are about applications.
+    trace: undefined,
     applications: {
       acquire: () => ({ value: service, release: () => {} }),
       connect: () => Promise.reject(new ProxyError("unexpected", "this port speaks HTTP only")),

@@ -215,6 +215,21 @@ function legacyFamilies(r: MetricRegistry) {
       "outbound_tcp_errors_total",
       "Total count of outbound connections that failed in the proxy",
     ),
+    opentelemetrySpanExportStreams: r.counter(
+      "legacy",
+      "opentelemetry_span_export_streams",
+      "Total count of times that span export began",
+    ),
+    opentelemetrySpanExportRequests: r.counter(
+      "legacy",
+      "opentelemetry_span_export_requests",
+      "Total count of span export messages that a collector answered",
+    ),
+    opentelemetrySpanExports: r.counter(
+      "legacy",
+      "opentelemetry_span_exports",
+      "Total count of spans exported",
+    ),
   };
 }
 
@@ -328,6 +343,11 @@ function openFamilies(r: MetricRegistry) {
       "outbound_tcp_transfer_cost_bytes_total",
       "Bytes exchanged with peers by how far away their zone is",
       { unit: "bytes" },
+    ),
+    outriggerSpansDroppedTotal: r.counter(
+      "open",
+      "outrigger_spans_dropped_total",
+      "Spans that the trace collector was never told of, by reason",
     ),
     outriggerTlsHandshakesTotal: r.counter(
       "open",

@@ -3,6 +3,7 @@ import { portRangesContain } from "../addr/port-ranges.ts";
 import type { Config } from "../config/config.ts";
 import type { ControlPlane } from "../control/control-plane.ts";
 import { ApplicationClients } from "../inbound/application.ts";
+import type { TracePoints } from "../http/trace-requests.ts";
 import type { InboundContext } from "../inbound/context.ts";
 import { PolicyStore } from "../inbound/policy-store.ts";
 import { defaultServerPolicy, opaqueServerPolicy } from "../policy/default-policies.ts";
@@ -18,6 +19,7 @@ export interface InboundSide {
 }
 
 /**
+ * @param trace where requests get spans; undefined where no traces are gathered.
  * @param isOwnPort tells the ports that the proxy listens on, once they are bound: they are no application's.
  * @param accessLogTo stderr if undefined.
  */
@@ -25,6 +27,7 @@ export function inboundSide(
   config: Config,
   shared: ProxyShared,
   control: ControlPlane,
+  trace: TracePoints | undefined,
   isOwnPort: (port: number) => boolean,
   accessLogTo: Writable | undefined,
 ): InboundSide {
@@ -41,7 +44,7 @@ export function inboundSide(
     idleTimeoutMs: config.inbound.discoveryIdleTimeoutMs,
   });
   const log = logging.log.target("linkerd_app_inbound").span("inbound");
-  const base = { clock, random, families, transportMetrics };
+  const base = { clock, random, families, transportMetrics, trace };
   const applications = new ApplicationClients(
     { ...base, log },
     {

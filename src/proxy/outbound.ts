@@ -1,5 +1,6 @@
 import type { Config } from "../config/config.ts";
 import type { ControlPlane } from "../control/control-plane.ts";
+import type { TracePoints } from "../http/trace-requests.ts";
 import { BalancerMetricsFactory } from "../outbound/balancer-metrics.ts";
 import { DIALS_AHEAD_MAX, TargetCache, type OutboundContext } from "../outbound/context.ts";
 import { Dialer } from "../outbound/dial.ts";
@@ -9,7 +10,13 @@ import { Originator } from "../tls/originate.ts";
 import { http2Client, http2Server } from "./options.ts";
 import type { ProxyShared } from "./shared.ts";
 
-export function outboundContext(config: Config, proxy: ProxyShared, control: ControlPlane): OutboundContext {
+/** @param trace where requests get spans; undefined where no traces are gathered. */
+export function outboundContext(
+  config: Config,
+  proxy: ProxyShared,
+  control: ControlPlane,
+  trace: TracePoints | undefined,
+): OutboundContext {
   const { clock, random, families, transportMetrics, credentials, pacer, origDst, drain, logging } = proxy;
   const { outbound } = config;
   const { connectTimeoutMs, connectKeepAliveMs: keepAliveMs, connectUserTimeoutMs: userTimeoutMs } = outbound;
@@ -21,6 +28,7 @@ export function outboundContext(config: Config, proxy: ProxyShared, control: Con
     control,
     origDst,
     drain,
+    trace,
     log: logging.log.target("linkerd_app_outbound").span("outbound"),
     dialer: new Dialer({
       clock,

@@ -1,6 +1,6 @@
 import { formatAddr } from "../addr/name-addr.ts";
 import { formatSocketAddr } from "../addr/socket-addr.ts";
-import type { Config } from "../config/config.ts";
+import type { Config, ControlAddr } from "../config/config.ts";
 import type { Logging } from "../log/create-log.ts";
 import type { Listener } from "../transport/listen.ts";
 
@@ -17,6 +17,12 @@ export function logStart(
   target.info("Tap DISABLED");
   target.info(`SNI is ${config.identity.serverName}`);
   target.info(`Local identity is ${config.identity.id.text}`);
-  const { addr, name } = config.control.destination;
-  target.info(`Destinations resolved via ${formatAddr(addr)}${name === undefined ? "" : ` (${name})`}`);
+  target.info(`Destinations resolved via ${formatController(config.control.destination)}`);
+  if (config.trace !== undefined) {
+    target.info(`Tracing collector at ${formatController(config.trace.collector)}`);
+  }
+}
+
+function formatController({ addr, name }: ControlAddr): string {
+  return `${formatAddr(addr)}${name === undefined ? "" : ` (${name})`}`;
 }

@@ -97,3 +97,10 @@ export const H1_LINGER_MS = 5_000;
 export const REPLAY_REQUEST_BYTES = 65_536;
 /** LIM-20: the same of all requests of the process. */
 export const REPLAY_PROCESS_BYTES = 67_108_864;
+
+// ---- traces ------------------------------------------------------------------------------------------------------
+
+/** Characters of a trace header, several times what the formats need. Beyond: the header is not looked at. */
+export const TRACE_VALUE_CHARS = 256;
+/** Characters of one attribute of a span: paths and headers come from strangers. Beyond: it is cut. */
+export const SPAN_ATTRIBUTE_CHARS = 1_024;

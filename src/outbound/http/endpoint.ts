@@ -10,6 +10,7 @@ import type { HttpService, RequestHead, ResponseSink, Sink } from "../../http/me
 import { OrigProtoUpgrade } from "../../http/orig-proto.ts";
 import { H1Pool } from "../../http/pool.ts";
 import { RescueService } from "../../http/respond.ts";
+import type { TracePoint, TracePoints } from "../../http/trace-requests.ts";
 import type { Log } from "../../log/log.ts";
 import type { Families } from "../../metrics/families.ts";
 import { outboundEndpointLabels, type OutboundEndpoint } from "../../metrics/labels.ts";
@@ -37,6 +38,8 @@ export interface EndpointContext {
   readonly http1IdleTimeoutMs: number;
   /** Whether responses of our own tell why. */
   readonly informationalHeaders: boolean;
+  /** Undefined where no traces are gathered. */
+  readonly trace?: TracePoints | undefined;
 }
 
 /** What an endpoint stack is built for. */
@@ -52,8 +55,8 @@ export interface EndpointTarget {
 }
 
 /**
- * One endpoint of an HTTP backend. From the outside in: what is measured and judged, what becomes of its failures, which
- * headers of the proxies stay with the proxies, and the client.
+ * One endpoint of an HTTP backend. From the outside in: the span of the attempt where traces are gathered, what is
+ * measured and judged, what becomes of its failures, which headers of the proxies stay with the proxies, and the client.
  *
  * Which client: HTTP/2 requests, and HTTP/1 requests to a peer that takes them over HTTP/2, share one connection that is
  * made eagerly; until it stands the endpoint is not ready. Other HTTP/1 endpoints are always ready and connect per
@@ -67,6 +70,7 @@ export class EndpointStack implements HttpEndpoint {
   readonly #metrics: EndpointMetrics;
   readonly #load: Load;
   readonly #clock: Clock;
+  readonly #trace: TracePoint | undefined;
   readonly #breaker: EndpointBreaker | undefined;
   /** Undefined where nothing asks about answers. */
   readonly #judgement: Judgement | undefined;
@@ -80,6 +84,7 @@ export class EndpointStack implements HttpEndpoint {
     const { endpoint, version, load, authority, breaker } = target;
     const { clock, dialer, random } = context;
     this.#clock = clock;
+    this.#trace = context.trace?.client;
     const at: OutboundEndpoint = {
       authority,
       addr: endpoint.addr,
@@ -160,10 +165,11 @@ export class EndpointStack implements HttpEndpoint {
   }
 
   call(head: RequestHead, last: boolean, response: ResponseSink): Sink {
+    const traced = this.#trace === undefined ? response : this.#trace.begin(head, response);
     const exchange =
       this.#judgement === undefined
-        ? new BalancedExchange(this.#metrics, this.#load, this.#clock, head, response)
-        : new JudgedExchange(this.#judgement, this.#metrics, this.#load, this.#clock, head, response);
+        ? new BalancedExchange(this.#metrics, this.#load, this.#clock, head, traced)
+        : new JudgedExchange(this.#judgement, this.#metrics, this.#load, this.#clock, head, traced);
     return exchange.start(head.timeouts === undefined ? this.#service : this.#timed, head, last);
   }
 
