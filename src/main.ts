@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { BUILD } from "./config/build-info.ts";
+import { dropInheritedOptions } from "./cli/inherited-options.ts";
 import { watchSignals } from "./cli/signals.ts";
 import { EXIT_FAILURE, EXIT_OK, EXIT_USAGE } from "./cli/exit-code.ts";
 
@@ -15,6 +16,7 @@ const COMMANDS = new Map<string, Command>([
     {
       summary: "run the sidecar proxy, configured by LINKERD2_PROXY_* variables",
       run: async (args) => {
+        dropInheritedOptions();
         // Before anything else: a signal during start must not be lost.
         const signals = watchSignals();
         return (await import("./cli/proxy.ts")).run(args, signals);

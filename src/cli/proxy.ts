@@ -6,6 +6,7 @@ import { createLog, type Logging } from "../log/create-log.ts";
 import type { RunningProxy } from "../proxy.ts";
 import { FILES, readEnvironment } from "./environment.ts";
 import { EXIT_FAILURE, EXIT_OK, EXIT_USAGE } from "./exit-code.ts";
+import { forbidMemoryDumps } from "./forbid-memory-dumps.ts";
 import type { Signals } from "./signals.ts";
 
 const HELP = `Usage: outrigger proxy [--config FILE]
@@ -52,6 +53,9 @@ export async function run(args: readonly string[], signals: Signals): Promise<nu
     return refuse(loaded.problems);
   }
   for (const warning of loaded.config.warnings) logging.log.warn(warning);
+
+  const dumpable = forbidMemoryDumps();
+  if (dumpable !== undefined) logging.log.info("Memory of this process may be dumped", { reason: dumpable });
 
   const proxy = await start(loaded.config, logging, environment.values);
   if (proxy === undefined) return EXIT_FAILURE;

@@ -1,12 +1,14 @@
 import type * as ffiModule from "node:ffi";
 import type { Server, Socket } from "node:net";
 
-/** The system calls on sockets for which Node has no interface. `fd` must be an open descriptor of this process. */
+/** The system calls for which Node has no interface. `fd` must be an open descriptor of this process. */
 export interface Libc {
   /** Fills `value`; returns 0, or the errno. */
   getsockopt(fd: number, level: number, name: number, value: Buffer): number;
   /** Sets an option made of one or more integers (`int`, `struct linger`); returns 0, or the errno. */
   setsockopt(fd: number, level: number, name: number, ...values: readonly number[]): number;
+  /** Sets an attribute of this process; returns 0, or the errno. */
+  prctl(option: number, value: number): number;
 }
 
 /** The C library, or why it cannot be called. */
@@ -54,6 +56,7 @@ function bindLibc(ffi: Ffi): Libc {
   const { functions } = ffi.dlopen(null, {
     getsockopt: { return: "i32", arguments: ["i32", "i32", "i32", "pointer", "pointer"] },
     setsockopt: { return: "i32", arguments: ["i32", "i32", "i32", "pointer", "u32"] },
+    prctl: { return: "i32", arguments: ["i32", "u64", "u64", "u64", "u64"] },
     __errno_location: { return: "pointer", arguments: [] },
   });
   const length = Buffer.alloc(4);
@@ -69,6 +72,7 @@ function bindLibc(ffi: Ffi): Libc {
       values.forEach((value, i) => writeHostInt32(integers, value, i * 4));
       return functions.setsockopt(fd, level, name, integers, values.length * 4) === 0 ? 0 : errno();
     },
+    prctl: (option, value) => (functions.prctl(option, BigInt(value), 0n, 0n, 0n) === 0 ? 0 : errno()),
   };
 }
 
