@@ -25,6 +25,7 @@ import { warnWhileWaiting, whenFirst } from "./proxy/readiness.ts";
 import { shareAcrossProxy } from "./proxy/shared.ts";
 import { logStart } from "./proxy/start-log.ts";
 import { startTracing } from "./proxy/tracing.ts";
+import { listenTap } from "./proxy/tap.ts";
 import { listen, type Listener } from "./transport/listen.ts";
 import { WatchCell } from "./watch/watch.ts";
 
@@ -47,6 +48,8 @@ export interface RunningProxy {
     readonly inbound: SocketAddr;
     readonly outbound: readonly SocketAddr[];
     readonly admin: SocketAddr;
+    /** Undefined where nobody can watch requests. */
+    readonly tap: SocketAddr | undefined;
   };
 }
 
@@ -71,11 +74,12 @@ export async function startProxy(config: Config, dependencies: ProxyDependencies
   const gateway = gatewayOf(config, outbound);
 
   const inboundContext = gateway === undefined ? inbound.context : { ...inbound.context, gateway };
-  const inboundListener = await listenInbound(inboundContext, {
-    addr: config.inbound.listen,
-    ...accepting(config.inbound),
-  });
-  const listeners: Listener[] = [inboundListener];
+  const listeners: Listener[] = [];
+  const tap = config.tap === undefined ? undefined : await listenTap(config, config.tap, shared);
+  if (tap !== undefined) listeners.push(tap.listener);
+  const inboundListener = await bindNext(listeners, () =>
+    listenInbound(inboundContext, { addr: config.inbound.listen, ...accepting(config.inbound) }),
+  );
   const outboundListener = await bindNext(listeners, () =>
     listenOutbound(outbound, { addrs: config.outbound.listen, ...accepting(config.outbound) }),
   );
@@ -83,7 +87,7 @@ export async function startProxy(config: Config, dependencies: ProxyDependencies
     const options = { addrs: [addr], ...accepting(config.outbound) };
     await bindNext(listeners, () => listenForward(outbound, options, targetOf(target)));
   }
-  const serving = [...listeners];
+  const serving = listeners.filter((listener) => listener !== tap?.listener);
 
   const admin = new AdminServer({
     isReady: () => ready.value,
@@ -112,7 +116,11 @@ export async function startProxy(config: Config, dependencies: ProxyDependencies
   const watched = gateway === undefined ? [adminListener] : [adminListener, inboundListener];
   for (const { port } of watched.flatMap(({ addrs }) => addrs)) inbound.context.policies.acquire(port);
 
-  logStart(config, { inbound: inboundListener, outbound: outboundListener, admin: adminListener }, logging);
+  logStart(
+    config,
+    { inbound: inboundListener, outbound: outboundListener, admin: adminListener, tap: tap?.listener },
+    logging,
+  );
   const certified = keepCertified(certificates, shared, clients, stop.signal);
   void whenFirst(certified, stop.signal).then(() => {
     for (const listener of serving) listener.accept();
@@ -143,6 +151,7 @@ export async function startProxy(config: Config, dependencies: ProxyDependencies
     inbound.close();
     outbound.targets.close();
     gateway?.close();
+    tap?.close();
     finish();
   };
   const [inboundAddr = config.inbound.listen] = inboundListener.addrs;
@@ -150,7 +159,12 @@ export async function startProxy(config: Config, dependencies: ProxyDependencies
   return {
     shutdown: end,
     done,
-    addrs: { inbound: inboundAddr, outbound: outboundListener.addrs, admin: adminAddr },
+    addrs: {
+      inbound: inboundAddr,
+      outbound: outboundListener.addrs,
+      admin: adminAddr,
+      tap: tap?.listener.addrs[0],
+    },
   };
 }
 

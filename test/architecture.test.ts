@@ -13,8 +13,8 @@ const LEVELS: readonly (readonly string[])[] = [
   ["wire", "identity", "policy", "balance", "failure-accrual", "classify"],
   ["stack", "log", "metrics"],
   ["transport", "tls", "detect", "http"],
-  ["proto", "control", "telemetry"],
-  ["inbound", "outbound", "admin", "tap"],
+  ["proto", "control", "telemetry", "tap"],
+  ["inbound", "outbound", "admin"],
   ["gateway", "control-plane"],
   ["config", "proxy", "cli", "main"],
 ];
@@ -26,6 +26,8 @@ const ARROWS: readonly (readonly string[])[] = [
   ["wire", "policy"],
   ["transport", "tls", "detect", "http"],
   ["proto", "control", "telemetry"],
+  // The server of the tap API is one of control's; inbound and outbound hold the layer.
+  ["tap", "control"],
   ["config", "proxy", "cli", "main"],
 ];
 

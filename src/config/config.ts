@@ -12,6 +12,8 @@ export interface Config {
   readonly inbound: InboundConfig;
   readonly outbound: OutboundConfig;
   readonly admin: AdminConfig;
+  /** Undefined: nobody can watch requests. */
+  readonly tap: TapConfig | undefined;
   readonly identity: IdentityConfig;
   readonly control: ControlConfig;
   readonly log: LogConfig;
@@ -112,6 +114,12 @@ export interface OutboundConfig extends TransportConfig {
 export interface AdminConfig {
   readonly listen: SocketAddr;
   readonly shutdownEndpoint: boolean;
+}
+
+export interface TapConfig {
+  readonly listen: SocketAddr;
+  /** The one client that is let in. */
+  readonly service: Id;
 }
 
 /** Who we are and how we come by a certificate: from the identity service, or from a SPIRE agent. */

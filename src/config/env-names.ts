@@ -163,6 +163,18 @@ const LISTENERS = {
     "127.0.0.1:4191",
     "Where metrics and probes are served.",
   ),
+  tapListenAddr: defaulted(
+    `${D}_CONTROL_LISTEN_ADDR`,
+    SOCKET_ADDR,
+    "0.0.0.0:4190",
+    "Where the tap controller may watch requests, if it is told who that is.",
+  ),
+  tapServiceName: variable(
+    `${D}_TAP_SVC_NAME`,
+    IDENTITY,
+    "no tap server",
+    "Identity of the one client that may watch requests.",
+  ),
   inboundListenBacklog: variable(
     `${D}_INBOUND_TCP_LISTEN_BACKLOG`,
     UINT32,
@@ -660,9 +672,6 @@ export const VARIABLES = {
   inboundHttp2Server: http2Server("INBOUND"),
   outboundHttp2Server: http2Server("OUTBOUND"),
 };
-
-/** Names that the stock injector may set for parts that this build does not have: each earns a warning at start. */
-export const UNSUPPORTED = new Map([[`${D}_TAP_SVC_NAME`, "this build has no tap server"]]);
 
 type TableEntry = Variable<unknown>;
 

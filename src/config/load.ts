@@ -1,6 +1,6 @@
 import { formatSocketAddr } from "../addr/socket-addr.ts";
-import type { Config, ForwardConfig, LogConfig } from "./config.ts";
-import { UNSUPPORTED, VARIABLES } from "./env-names.ts";
+import type { Config, ForwardConfig, LogConfig, TapConfig } from "./config.ts";
+import { VARIABLES } from "./env-names.ts";
 import { loadControl } from "./load-control.ts";
 import { loadIdentity } from "./load-identity.ts";
 import { loadTrace } from "./load-trace.ts";
@@ -32,6 +32,7 @@ export function load(strings: Strings, files: Files): Loaded {
       listen: r.value(VARIABLES.adminListenAddr),
       shutdownEndpoint: r.value(VARIABLES.shutdownEndpoint),
     },
+    tap: loadTap(r),
     log: loadLogConfig(strings),
     shutdown: { gracePeriodMs: r.value(VARIABLES.shutdownGracePeriod) },
     metrics: { retainIdleMs: r.value(VARIABLES.metricsRetainIdle) },
@@ -42,9 +43,6 @@ export function load(strings: Strings, files: Files): Loaded {
   };
   if (config.debugBuffers) {
     warnings.push(`${VARIABLES.debugBuffers.name} is set: freed buffers are overwritten, which costs speed`);
-  }
-  for (const [name, why] of UNSUPPORTED) {
-    if ((strings(name) ?? "") !== "") warnings.push(`${name} is set, but ${why}`);
   }
   // A missing part always comes with a problem that says what it lacks.
   if (r.problems.length > 0 || control === undefined || identity === undefined) {
@@ -65,6 +63,13 @@ export function loadLogConfig(strings: Strings): LogConfig {
     filter: filter.trim().toLowerCase() === "off" ? undefined : filter,
     format: format === "json" ? "json" : "plain",
   };
+}
+
+/** The address is looked at even where there is no tap server: what cannot be read is wrong in any case. */
+function loadTap(r: Reader): TapConfig | undefined {
+  const listen = r.value(VARIABLES.tapListenAddr);
+  const service = r.optional(VARIABLES.tapServiceName);
+  return service === undefined ? undefined : { listen, service };
 }
 
 function loadForwards(r: Reader): readonly ForwardConfig[] {

@@ -10,5 +10,7 @@ export function copyRequestHead(head: RequestHead): RequestHead {
   copy.absoluteForm = head.absoluteForm;
   copy.upgrade = head.upgrade;
   copy.timeouts = head.timeouts;
+  copy.client = head.client;
+  copy.routeLabels = head.routeLabels;
   return copy;
 }

@@ -20,6 +20,7 @@
  *   response sink while `call` is still running.
  * - Heads and their field arrays belong to whoever received them last: layers may change them in place.
  */
+import type { SocketAddr } from "../addr/socket-addr.ts";
 import type { ProxyError } from "../errors/proxy-error.ts";
 import { headerName, internField, type HeaderField, type HeaderName } from "../wire/header-field.ts";
 import type { StreamTimeouts } from "./timeouts.ts";
@@ -60,6 +61,10 @@ export class RequestHead {
   startedAtMs: number;
   /** What its route allows it, enforced by the endpoint (`enforce-timeouts.ts`); undefined for most. */
   timeouts: StreamTimeouts | undefined = undefined;
+  /** Who sent it; known in a proxy that can be tapped. */
+  client: SocketAddr | undefined = undefined;
+  /** Labels of the ServiceProfile's route that it takes, for taps; undefined where no profile has one for it. */
+  routeLabels: readonly (readonly [string, string])[] | undefined = undefined;
 
   constructor(
     version: HttpVersion,

@@ -12,6 +12,9 @@ import { INBOUND_DIALLED_LABELS, inboundEndpointLabels } from "../metrics/labels
 import { formatMeta, type Meta } from "../policy/meta.ts";
 import { ConcurrencyLimit } from "../stack/concurrency-limit.ts";
 import { IdleCache, type Handle } from "../stack/idle-cache.ts";
+import { inboundTapPoint } from "../tap/point.ts";
+import type { TapRegistry } from "../tap/registry.ts";
+import { TappedService } from "../tap/tapped-service.ts";
 import type { Clock } from "../time/clock.ts";
 import { connectTcp } from "../transport/connect.ts";
 import type { SocketTransport } from "../transport/socket-transport.ts";
@@ -46,6 +49,7 @@ export class ApplicationClients implements Applications {
   readonly #families: Families;
   readonly #transportMetrics: TransportMetrics;
   readonly #trace: TracePoints | undefined;
+  readonly #taps: TapRegistry | undefined;
   readonly #options: ApplicationOptions;
   readonly #isOwnPort: (port: number) => boolean;
   readonly #inFlight: ConcurrencyLimit;
@@ -63,6 +67,7 @@ export class ApplicationClients implements Applications {
       readonly families: Families;
       readonly transportMetrics: TransportMetrics;
       readonly trace?: TracePoints | undefined;
+      readonly taps?: TapRegistry | undefined;
     },
     options: ApplicationOptions,
     isOwnPort: (port: number) => boolean,
@@ -73,6 +78,7 @@ export class ApplicationClients implements Applications {
     this.#families = base.families;
     this.#transportMetrics = base.transportMetrics;
     this.#trace = base.trace;
+    this.#taps = base.taps;
     this.#options = options;
     this.#isOwnPort = isOwnPort;
     this.#inFlight = new ConcurrencyLimit(options.maxInFlight);
@@ -122,12 +128,21 @@ export class ApplicationClients implements Applications {
     });
     const metrics = new EndpointMetrics(this.#families, labels, () => this.#clock.nowMs());
     const client = target.version === 1 ? this.#http1(connection.target) : this.#http2(connection.target);
-    const counted = new ApplicationService(metrics, this.#inFlight, client.service);
+    const tapped = this.#tapped(target, client.service);
+    const counted = new ApplicationService(metrics, this.#inFlight, tapped);
     const service = this.#trace === undefined ? counted : new TraceRequests(counted, this.#trace.client);
     return new ApplicationStack(service, () => {
       client.close();
       metrics.close();
     });
+  }
+
+  /** Taps see what reaches the application: requests that were let in, with the headers that it gets. */
+  #tapped({ connection, server, route, authorization }: ApplicationTarget, inner: HttpService): HttpService {
+    if (this.#taps === undefined) return inner;
+    const { tls, target } = connection;
+    const point = inboundTapPoint({ tls, target, server: server.meta, route, authorization });
+    return new TappedService(this.#taps, point, inner);
   }
 
   #http1(addr: SocketAddr): Client {

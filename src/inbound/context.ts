@@ -4,6 +4,7 @@ import type { NameAddr } from "../addr/name-addr.ts";
 import type { H2Options, H2ServerOptions } from "../http/h2-options.ts";
 import type { Log } from "../log/log.ts";
 import type { Families } from "../metrics/families.ts";
+import type { TapRegistry } from "../tap/registry.ts";
 import type { BackoffParams } from "../time/backoff.ts";
 import type { Clock } from "../time/clock.ts";
 import type { Credentials } from "../tls/credentials.ts";
@@ -40,6 +41,8 @@ export interface InboundContext {
   readonly gateway?: Gateway;
   /** Undefined where no traces are gathered. */
   readonly trace?: TracePoints | undefined;
+  /** Undefined in a proxy that cannot be tapped. */
+  readonly taps?: TapRegistry | undefined;
   readonly options: InboundOptions;
 }
 

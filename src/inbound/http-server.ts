@@ -9,6 +9,7 @@ import { H2Server } from "../http/server/h2.ts";
 import { TraceRequests } from "../http/trace-requests.ts";
 import { countEvent } from "../metrics/count-event.ts";
 import { inboundAcceptedLabels, inboundHttpErrorLabels } from "../metrics/labels.ts";
+import { ClientOfRequest } from "../tap/client-of-request.ts";
 import { replay } from "../transport/replay.ts";
 import type { SocketTransport } from "../transport/socket-transport.ts";
 import { ClientHeaders } from "./client-headers.ts";
@@ -55,7 +56,8 @@ export function serveHttp(
 
   const router = new InboundRouter(context, connection, version);
   const authority = defaultAuthority === undefined ? undefined : authorityOf(defaultAuthority);
-  const annotated = new ClientHeaders(new NormalizeAuthority(router, authority), clientIdOf(connection));
+  const noted = context.taps === undefined ? router : new ClientOfRequest(router, connection.client);
+  const annotated = new ClientHeaders(new NormalizeAuthority(noted, authority), clientIdOf(connection));
   // Only a peer proxy carries HTTP/1 over HTTP/2: nobody else is believed to.
   const downgraded = version === 2 && isMeshed(connection) ? new OrigProtoDowngrade(annotated) : annotated;
   const rescued = new RescueService(downgraded, {

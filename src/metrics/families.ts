@@ -369,6 +369,11 @@ function openFamilies(r: MetricRegistry) {
       "outrigger_http_rejected_total",
       "HTTP messages that were refused for what they were, before any policy",
     ),
+    outriggerTapEventsLostTotal: r.counter(
+      "open",
+      "outrigger_tap_events_lost_total",
+      "Events of tapped requests that were not told because the observer was slow",
+    ),
   };
 }
 

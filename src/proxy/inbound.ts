@@ -31,7 +31,8 @@ export function inboundSide(
   isOwnPort: (port: number) => boolean,
   accessLogTo: Writable | undefined,
 ): InboundSide {
-  const { clock, random, families, transportMetrics, credentials, pacer, origDst, drain, logging } = shared;
+  const { clock, random, families, transportMetrics, credentials, pacer, origDst, drain, logging, taps } =
+    shared;
   const policies = new PolicyStore({
     clock,
     control,
@@ -44,7 +45,7 @@ export function inboundSide(
     idleTimeoutMs: config.inbound.discoveryIdleTimeoutMs,
   });
   const log = logging.log.target("linkerd_app_inbound").span("inbound");
-  const base = { clock, random, families, transportMetrics, trace };
+  const base = { clock, random, families, transportMetrics, trace, taps };
   const applications = new ApplicationClients(
     { ...base, log },
     {

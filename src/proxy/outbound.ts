@@ -17,7 +17,8 @@ export function outboundContext(
   control: ControlPlane,
   trace: TracePoints | undefined,
 ): OutboundContext {
-  const { clock, random, families, transportMetrics, credentials, pacer, origDst, drain, logging } = proxy;
+  const { clock, random, families, transportMetrics, credentials, pacer, origDst, drain, logging, taps } =
+    proxy;
   const { outbound } = config;
   const { connectTimeoutMs, connectKeepAliveMs: keepAliveMs, connectUserTimeoutMs: userTimeoutMs } = outbound;
   const shared = {
@@ -29,6 +30,7 @@ export function outboundContext(
     origDst,
     drain,
     trace,
+    taps,
     log: logging.log.target("linkerd_app_outbound").span("outbound"),
     dialer: new Dialer({
       clock,

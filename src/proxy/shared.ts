@@ -8,6 +8,7 @@ import { buildInfoLabels, tlsInfoLabels } from "../metrics/labels.ts";
 import { MetricRegistry } from "../metrics/metric-registry.ts";
 import { registerProcessMetrics } from "../metrics/process-metrics.ts";
 import { Drain } from "../stack/drain.ts";
+import { TapRegistry } from "../tap/registry.ts";
 import { systemClock, type Clock } from "../time/clock.ts";
 import { CredentialsStore, type Credentials } from "../tls/credentials.ts";
 import { HandshakePacer } from "../tls/handshake-pacer.ts";
@@ -33,6 +34,8 @@ export interface ProxyShared {
   readonly credentials: Watch<Credentials>;
   readonly pacer: HandshakePacer;
   readonly origDst: OrigDst;
+  /** Undefined where nobody can watch requests. */
+  readonly taps: TapRegistry | undefined;
 }
 
 /** Throws if no trust anchor is usable. */
@@ -69,5 +72,11 @@ export async function shareAcrossProxy(config: Config, logging: Logging): Promis
     credentials: store.credentials,
     pacer: new HandshakePacer(),
     origDst: origDst.provider,
+    taps: config.tap === undefined ? undefined : tapRegistry(families, clock),
   };
+}
+
+function tapRegistry(families: Families, clock: Clock): TapRegistry {
+  const lost = families.outriggerTapEventsLostTotal.cell([]);
+  return new TapRegistry({ nowMs: () => clock.nowMs(), lost });
 }

@@ -279,13 +279,24 @@ describe("loading the configuration", () => {
     assert.deepEqual(adaptive.inbound.http2Server.flowControl, { kind: "adaptive" });
   });
 
-  it("warns of an open default, of parts it does not have and of an access log it cannot write", () => {
-    const { warnings, inbound } = configWith({ TAP_SVC_NAME: "tap.linkerd-viz", ACCESS_LOG: "xml" });
+  it("warns of an open default and of an access log it cannot write", () => {
+    const { warnings, inbound } = configWith({ ACCESS_LOG: "xml" });
     assert.equal(inbound.accessLog, "off");
-    assert.equal(warnings.length, 3);
+    assert.equal(warnings.length, 2);
+    assert.match(warnings.join("\n"), /DEFAULT_POLICY is not set[\s\S]*ACCESS_LOG="xml" is ignored/);
+  });
+
+  it("has a tap server only where it is told who may tap, and looks at its address in any case", () => {
+    assert.equal(configWith().tap, undefined);
+    const { tap } = configWith({
+      TAP_SVC_NAME: "tap.linkerd-viz.serviceaccount.identity.linkerd.cluster.local",
+    });
+    assert.equal(tap?.service.text, "tap.linkerd-viz.serviceaccount.identity.linkerd.cluster.local");
+    assert.equal(`${tap.listen.ip.text}:${tap.listen.port}`, "0.0.0.0:4190");
+    assert.match(problemsWith({ TAP_SVC_NAME: "tap." }).join(), /TAP_SVC_NAME="tap\." is not valid/);
     assert.match(
-      warnings.join("\n"),
-      /DEFAULT_POLICY is not set[\s\S]*ACCESS_LOG="xml" is ignored[\s\S]*TAP_SVC_NAME is set, but/,
+      problemsWith({ CONTROL_LISTEN_ADDR: "4190" }).join(),
+      /CONTROL_LISTEN_ADDR="4190" is not valid/,
     );
   });
 

@@ -44,16 +44,20 @@ export function socketAddrFromProto(address: TcpAddress | undefined): SocketAddr
 }
 
 /** A block of addresses; a block inside ::ffff:0:0/96 becomes the IPv4 block it maps, as the addresses of clients do. */
-export function cidrFromProto(network: IPNetwork): Cidr {
-  const bytes = required("ip", network.ip, (ip) => bytesOf(ip) ?? invalid("is neither IPv4 nor IPv6"));
-  const prefix = network.prefixLen;
-  if (prefix > bytes.length * 8) return invalid(`prefix_len ${prefix} is more than ${bytes.length * 8} bits`);
+export function cidrFromProto({ ip, prefixLen }: IPNetwork): Cidr {
+  return cidrOf(ip, prefixLen, "prefix_len");
+}
+
+/** @param name of the field with the prefix, for problems. */
+export function cidrOf(address: IPAddress | undefined, prefix: number, name: string): Cidr {
+  const bytes = required("ip", address, (ip) => bytesOf(ip) ?? invalid("is neither IPv4 nor IPv6"));
+  if (prefix > bytes.length * 8) return invalid(`${name} ${prefix} is more than ${bytes.length * 8} bits`);
   const ip = ipFromBytes(bytes);
   // An IPv4-mapped block is unwrapped together with its prefix; one that is wider than the mapping holds no IPv4 block.
   if (ip.bytes.length === bytes.length) return { ip, prefix };
   return prefix >= 96
     ? { ip, prefix: prefix - 96 }
-    : invalid(`prefix_len ${prefix} is wider than ::ffff:0:0/96`);
+    : invalid(`${name} ${prefix} is wider than ::ffff:0:0/96`);
 }
 
 /** A socket address as requests carry it. */

@@ -16,6 +16,9 @@ import type { Families } from "../../metrics/families.ts";
 import { outboundEndpointLabels, type OutboundEndpoint } from "../../metrics/labels.ts";
 import type { LoadParams } from "../../policy/client-policy.ts";
 import type { Endpoint } from "../../policy/endpoint.ts";
+import { outboundTapPoint } from "../../tap/point.ts";
+import type { TapRegistry } from "../../tap/registry.ts";
+import { TappedService } from "../../tap/tapped-service.ts";
 import type { BackoffParams } from "../../time/backoff.ts";
 import type { Clock } from "../../time/clock.ts";
 import type { Dialer } from "../dial.ts";
@@ -40,6 +43,8 @@ export interface EndpointContext {
   readonly informationalHeaders: boolean;
   /** Undefined where no traces are gathered. */
   readonly trace?: TracePoints | undefined;
+  /** Undefined in a proxy that cannot be tapped. */
+  readonly taps?: TapRegistry | undefined;
 }
 
 /** What an endpoint stack is built for. */
@@ -56,7 +61,8 @@ export interface EndpointTarget {
 
 /**
  * One endpoint of an HTTP backend. From the outside in: the span of the attempt where traces are gathered, what is
- * measured and judged, what becomes of its failures, which headers of the proxies stay with the proxies, and the client.
+ * measured and judged, what taps see, what becomes of its failures, which headers of the proxies stay with the proxies, and
+ * the client.
  *
  * Which client: HTTP/2 requests, and HTTP/1 requests to a peer that takes them over HTTP/2, share one connection that is
  * made eagerly; until it stands the endpoint is not ready. Other HTTP/1 endpoints are always ready and connect per
@@ -138,20 +144,30 @@ export class EndpointStack implements HttpEndpoint {
           })
         : undefined;
     const client = clientFor(this.#h2, this.#http1);
+    const authorityOverride = local ? undefined : endpoint.metadata.authorityOverride;
     const headers = new ProxyHeaders(client, {
       name: `endpoint ${name}`,
       tls: dialer.tlsOf(endpoint),
-      authorityOverride: local ? undefined : endpoint.metadata.authorityOverride,
+      authorityOverride,
       followsClose: authority === undefined && at.tls.kind === "established",
     });
-    this.#service = new RescueService(headers, {
+    const rescued = new RescueService(headers, {
       table: version === 1 && overHttp2 ? ORIG_PROTO_RESCUE : CLIENT_RESCUE,
       outermost: false,
       informationalHeaders: context.informationalHeaders,
       onError: (error) =>
         context.log.debug("Request failed", { "endpoint.addr": name, error: error.message }),
     });
-    this.#timed = new EnforceTimeouts(this.#service, clock, `endpoint ${name}`);
+    const timed = new EnforceTimeouts(rescued, clock, `endpoint ${name}`);
+    const { taps } = context;
+    if (taps === undefined) {
+      this.#service = rescued;
+      this.#timed = timed;
+    } else {
+      const point = outboundTapPoint({ ...at, tls: dialer.tlsOf(endpoint), authorityOverride });
+      this.#service = new TappedService(taps, point, rescued);
+      this.#timed = new TappedService(taps, point, timed);
+    }
     this.#h2?.start();
   }
 

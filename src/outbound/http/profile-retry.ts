@@ -167,6 +167,8 @@ function copyOf(head: RequestHead, isFirst: boolean): RequestHead {
   const { version, method, scheme, authority, path, fields, startedAtMs } = head;
   const copy = new RequestHead(version, method, scheme, authority, path, fields.slice(), startedAtMs);
   copy.absoluteForm = isFirst && head.absoluteForm;
+  copy.client = head.client;
+  copy.routeLabels = head.routeLabels;
   return copy;
 }
 

@@ -53,6 +53,8 @@ export class ProfileRouteStack implements HttpService {
   readonly #metrics: ProfileRouteMetrics;
   readonly #classifier: ProfileClassifier;
   readonly #canonical: HeaderField;
+  /** Undefined for the default route, which is none of the profile's. */
+  readonly #routeLabels: ProfileRoute["labels"] | undefined;
   readonly #prefix: string;
   readonly #inFlight: ConcurrencyLimit;
   readonly #inner: HttpService;
@@ -65,6 +67,7 @@ export class ProfileRouteStack implements HttpService {
     this.#metrics = new ProfileRouteMetrics(families, logical, route, () => clock.nowMs());
     this.#classifier = new ProfileClassifier(route.responseClasses);
     this.#canonical = internField(DST_CANONICAL, name);
+    this.#routeLabels = route.labels.length === 0 ? undefined : route.labels;
     this.#prefix = `logical service ${name}`;
     this.#inFlight = inFlight;
     const targets = new ProfileTargets(distributor, random);
@@ -82,6 +85,7 @@ export class ProfileRouteStack implements HttpService {
     }
     removeFields(head.fields, DST_CANONICAL);
     head.fields.push(this.#canonical);
+    head.routeLabels = this.#routeLabels;
     return new RoutedExchange(
       this.#classifier,
       this.#metrics.route,

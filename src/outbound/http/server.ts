@@ -8,6 +8,7 @@ import { H2Server } from "../../http/server/h2.ts";
 import type { TracePoint } from "../../http/trace-requests.ts";
 import { countEvent } from "../../metrics/count-event.ts";
 import { replay } from "../../transport/replay.ts";
+import { ClientOfRequest } from "../../tap/client-of-request.ts";
 import type { SocketTransport } from "../../transport/socket-transport.ts";
 import type { HeaderField } from "../../wire/header-field.ts";
 import type { OutboundContext } from "../context.ts";
@@ -41,7 +42,8 @@ export function serveHttp(context: OutboundContext, connection: HttpConnection, 
   const { client, transport, prefix, version, defaultAuthority, authorityByService } = connection;
   const authority = defaultAuthority === undefined ? undefined : authorityOf(defaultAuthority);
   const normalizes = version === 1 && authorityByService !== true;
-  const inner = normalizes ? new NormalizeAuthority(service, authority) : service;
+  const noted = context.taps === undefined ? service : new ClientOfRequest(service, client);
+  const inner = normalizes ? new NormalizeAuthority(noted, authority) : noted;
   const rescued = new RescueService(inner, {
     table: SERVER_RESCUE,
     outermost: true,
