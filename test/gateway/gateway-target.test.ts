@@ -23,7 +23,9 @@ const CASES: readonly (readonly [target: string, suffixes: readonly string[], re
 ];
 
 for (const [target, suffixes, reached] of CASES) {
-  test(`inbound 4.5: a gateway to [${suffixes.join(", ")}] ${reached ? "reaches" : "refuses"} ${target}`, () => {
+  const outcome = reached ? "reached" : "refused";
+  const below = suffixes.join(" or ");
+  test(`inbound 4.5: ${target} is ${outcome} by a gateway to names below [${below}]`, () => {
     const found = gatewayTarget(name(target), suffixes);
     assert.equal(found.ok, reached);
     if (!found.ok) assert.match(found.problem, /is not among the names that this gateway reaches/);

@@ -142,6 +142,11 @@ export class Conversation {
   }
 }
 
+/** Whoever runs what was left to do: a test, or a suite. */
+interface Cleanup {
+  after(f: () => void): void;
+}
+
 /** A server on loopback that remembers its connections. */
 export class Peer {
   readonly accepted: Conversation[] = [];
@@ -154,7 +159,7 @@ export class Peer {
     this.addr = addr(`127.0.0.1:${(server.address() as AddressInfo).port}`);
   }
 
-  static async start(t: TestContext, greet: (conversation: Conversation) => void = () => {}): Promise<Peer> {
+  static async start(t: Cleanup, greet: (conversation: Conversation) => void = () => {}): Promise<Peer> {
     const server = createServer();
     server.listen(0, "127.0.0.1");
     await once(server, "listening");

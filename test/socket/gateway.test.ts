@@ -204,7 +204,7 @@ describe("a service of another cluster, through its gateway", { timeout: 30_000 
     const before = await counted("inbound_http_errors_total", { error: "gateway loop" });
     for (const value of [`by=${GATEWAY}`, `by=x;for=y, for=z;by="${GATEWAY}"`]) {
       const looping = peer({});
-      looping.send(`GET / HTTP/1.1\r\nhost: a\r\nforwarded: for=a\r\nforwarded: ${value}\r\n\r\n`);
+      looping.send(`GET / HTTP/1.1\r\nhost: a\r\nForwarded: for=a\r\nFORWARDED: ${value}\r\n\r\n`);
       const text = await looping.closed();
       assert.match(text, /^HTTP\/1\.1 508 Loop Detected\r\n/);
       assert.match(text, /connection: close/);

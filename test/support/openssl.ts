@@ -62,6 +62,10 @@ export class OpensslPeer {
     this.#child.stdin.write(text);
   }
 
+  writeBytes(bytes: Buffer): void {
+    this.#child.stdin.write(bytes);
+  }
+
   /** Resolves with the match once the output has it; rejects if the process ends first. */
   waitFor(pattern: RegExp): Promise<RegExpExecArray> {
     return new Promise((resolve, reject) => {
