@@ -240,6 +240,23 @@ describe("a control client", () => {
     assert.equal(client.unreachable, undefined);
   });
 
+  it("asks on another connection after an answer that did not come in time", async () => {
+    const connections: Socket[] = [];
+    const server = await http2Server(grpc, connections);
+    const client = clientOf([portOf(server)]);
+    const late = new AbortController();
+    const request = create(GetDestinationSchema);
+    const asked = client.unary(Destination.method.getProfile, request, late.signal);
+    await seen(() => connections.length === 1, server);
+    late.abort();
+    assert.equal((await asked).ok, false);
+    const again = new AbortController();
+    const second = client.unary(Destination.method.getProfile, request, again.signal);
+    await seen(() => connections.length === 2, server);
+    again.abort();
+    await second;
+  });
+
   it("counts a refusal as an answer", async () => {
     const server = await scripted();
     const log = new ListeningLog();

@@ -16,6 +16,12 @@ import {
 } from "../../src/proto/gen/destination_pb.js";
 import { HttpMethodSchema, HttpMethod_Registered } from "../../src/proto/gen/http_types_pb.js";
 import { Identity } from "../../src/proto/gen/identity_pb.js";
+import { Span_SpanKind, SpanSchema } from "../../src/proto/gen/otlp_trace_pb.js";
+import {
+  ExportTraceServiceRequestSchema,
+  ExportTraceServiceResponseSchema,
+  TraceService,
+} from "../../src/proto/gen/otlp_trace_service_pb.js";
 import { AuthnSchema, InboundServerPolicies, PortSpecSchema } from "../../src/proto/gen/inbound_pb.js";
 import { IPNetworkSchema, TcpAddressSchema } from "../../src/proto/gen/net_pb.js";
 import {
@@ -130,6 +136,43 @@ const vectors: readonly Vector[] = [
     "0a0510c0f0f50b12051080e59a771d0000803f",
   ),
   vector(
+    "a span",
+    SpanSchema,
+    {
+      traceId: Buffer.from("4bf92f3577b34da6a3ce929d0e0e4736", "hex"),
+      spanId: Buffer.from("1122334455667788", "hex"),
+      parentSpanId: Buffer.from("00f067aa0ba902b7", "hex"),
+      name: "/cart",
+      kind: Span_SpanKind.SERVER,
+      startTimeUnixNano: 1_700_000_000_000_000_000n,
+      endTimeUnixNano: 1_700_000_000_002_500_000n,
+      attributes: [{ key: "url.path", value: { value: { case: "stringValue", value: "/cart" } } }],
+      flags: 0x300,
+    },
+    "0a104bf92f3577b34da6a3ce929d0e0e473612081122334455667788220800f067aa0ba902b72a052f6361727430023900002a36fe9c971741a0255036fe9c97174a130a0875726c2e7061746812070a052f63617274850100030000",
+  ),
+  vector(
+    "an export of spans",
+    ExportTraceServiceRequestSchema,
+    {
+      resourceSpans: [
+        {
+          resource: {
+            attributes: [{ key: "process.pid", value: { value: { case: "intValue", value: 7n } } }],
+          },
+          scopeSpans: [{ spans: [toBinary(SpanSchema, create(SpanSchema, { name: "a" }))] }],
+        },
+      ],
+    },
+    "0a1c0a130a110a0b70726f636573732e70696412021807120512032a0161",
+  ),
+  vector(
+    "a partial success",
+    ExportTraceServiceResponseSchema,
+    { partialSuccess: { rejectedSpans: 10n, errorMessage: "no" } },
+    "0a06080a12026e6f",
+  ),
+  vector(
     "a breaker on the success rate",
     FailureAccrual_UnifiedSchema,
     { successRateThreshold: 0.8, decay: ms(10_000), minRequests: 5, maxConsecutiveFailures: 7 },
@@ -171,6 +214,7 @@ describe("the gRPC paths", () => {
     [OutboundPolicies.method.watch, "/io.linkerd.proxy.outbound.OutboundPolicies/Watch", true],
     [Identity.method.certify, "/io.linkerd.proxy.identity.Identity/Certify", false],
     [Tap.method.observe, "/io.linkerd.proxy.tap.Tap/Observe", true],
+    [TraceService.method.export, "/opentelemetry.proto.collector.trace.v1.TraceService/Export", false],
     [SpiffeWorkloadAPI.method.fetchX509SVID, "/SpiffeWorkloadAPI/FetchX509SVID", true],
   ];
   for (const [method, path, streams] of paths) {

@@ -109,6 +109,7 @@ describe("HTTP/1 through two sidecars", { timeout: 30_000 }, () => {
         "l5d-client-id": "root",
         "l5d-require-id": identityOf("web"),
         "x-own": "1",
+        traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
       },
     });
     assert.equal(answer.status, 200);
@@ -118,6 +119,8 @@ describe("HTTP/1 through two sidecars", { timeout: 30_000 }, () => {
     assert.equal(url, "/a?b=c");
     assert.equal(headers["host"], "web.shop");
     assert.equal(headers["x-own"], "1");
+    // No collector is configured: nobody touches a trace.
+    assert.equal(headers["traceparent"], "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
     const ofMesh = Object.entries(headers).filter(([name]) => name.startsWith("l5d-"));
     assert.deepEqual(ofMesh, [["l5d-client-id", identityOf("client")]]);
     assert.deepEqual(

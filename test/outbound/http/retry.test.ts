@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ProxyError } from "../../../src/errors/proxy-error.ts";
 import type { RequestHead } from "../../../src/http/message.ts";
+import type { RequestSpan } from "../../../src/http/request-span.ts";
+import { tracePoints, TraceRequests } from "../../../src/http/trace-requests.ts";
 import { PROCESS_REPLAY_MEMORY } from "../../../src/http/replay-buffer.ts";
 import {
   needsExtensions,
@@ -506,4 +508,39 @@ test("a rule without retries, timeouts and headers of requests needs nothing of 
   const all = setUp({ retry: undefined });
   call(all, true);
   assert.deepEqual([all.server.at(0).head.timeouts, all.clock.timers], [undefined, 0]);
+});
+
+test("outbound 3.8: every attempt is a span of its own below the span of the request", () => {
+  const clock = new FakeClock(1_000);
+  const server = new ScriptedService();
+  const spans: RequestSpan[] = [];
+  let drawn = 0;
+  const tracing = {
+    clock,
+    random: () => ++drawn / 2 ** 32,
+    report: (span: RequestSpan) => void spans.push(span),
+  };
+  const { server: outer, client } = tracePoints(tracing, "outbound");
+  const counters = {
+    requests: { value: 0 },
+    successes: { value: 0 },
+    limitExceeded: { value: 0 },
+    overflow: { value: 0 },
+  };
+  const attempts = new TraceRequests(server, client);
+  const context = { attempts, clock, random: () => 0, metrics: { retries: counters } };
+  const service = new TraceRequests(new RequestExtensions(RULE, context), outer);
+  const sampled = field("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+  service.call(requestHead("GET", "/", sampled), true, new RecordingSink());
+  server.at(0).response.head(responseHead(503), true);
+  clock.advance(1_000);
+  server.at(1).response.head(responseHead(200), true);
+  assert.deepEqual(
+    spans.map((s) => [s.kind, s.attributes.at(-1)?.[1], s.spanId, s.parentId]),
+    [
+      ["client", "503", "0000000300000004", "0000000100000002"],
+      ["server", "200", "0000000100000002", "00f067aa0ba902b7"],
+      ["client", "200", "0000000500000006", "0000000100000002"],
+    ],
+  );
 });
