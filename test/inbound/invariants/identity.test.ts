@@ -1,5 +1,6 @@
 /** Invariants of identity, against a proxy whose identity service or agent says what it should not. */
 import assert from "node:assert/strict";
+import { X509Certificate } from "node:crypto";
 import { writeFile } from "node:fs/promises";
 import type { Server } from "node:http";
 import { join } from "node:path";
@@ -44,6 +45,7 @@ describe("a proxy and its identity service", { timeout: 20_000 }, () => {
   /** Given once each; without one the service refuses. */
   const answers: Answer[] = [];
   const tokens: string[] = [];
+  const requests = new Set<string>();
   let proxy: LoneProxy;
   let tokenFile: string;
 
@@ -62,7 +64,8 @@ describe("a proxy and its identity service", { timeout: 20_000 }, () => {
   };
 
   before(async () => {
-    control.certify = ({ token }) => {
+    control.certify = ({ identity, token, certificateSigningRequest }) => {
+      requests.add(`${identity} ${Buffer.from(certificateSigningRequest).toString("hex")}`);
       tokens.push(Buffer.from(token).toString());
       const next = answers.shift();
       if (next === undefined) throw new Error("refused");
@@ -97,10 +100,28 @@ describe("a proxy and its identity service", { timeout: 20_000 }, () => {
     await pause(100);
     assert.equal(done, false);
     assert.equal((await proxy.admin("/ready")).status, 503);
-    assert.equal(sum(await metricsOf(proxy.running), "tcp_open_total", { tls: "true" }), 0);
+    const page = await metricsOf(proxy.running);
+    assert.equal(sum(page, "tcp_open_total", { tls: "true" }), 0);
+    for (const gauge of ["expiration", "refresh"]) {
+      const name = `control_identity_cert_${gauge}_timestamp_seconds`;
+      assert.deepEqual(
+        page.samples.filter((sample) => sample.name === name).map(({ value }) => value),
+        [0],
+      );
+    }
     await answer(answerOf(issued(ROOT)));
     assert.match(await queued, /^HTTP\/1\.1 200 OK\r\n[^]*served$/);
     assert.equal((await proxy.admin("/ready")).status, 200);
+    assert.ok(proxy.lines.some((line) => line.includes("Certified identity") && line.includes(NAME)));
+  });
+
+  it("inbound 2.7: gauges tell the end of the certificate in force and when it came", async () => {
+    const page = await metricsOf(proxy.running);
+    const { validTo } = new X509Certificate(await servedBy(proxy));
+    const expiry = "control_identity_cert_expiration_timestamp_seconds";
+    assert.equal(Math.floor(sum(page, expiry)), Date.parse(validTo) / 1000);
+    const age = Date.now() / 1000 - sum(page, "control_identity_cert_refresh_timestamp_seconds");
+    assert.ok(age >= 0 && age < 20, `${age} s`);
   });
 
   it("invariant 2: nothing is installed that does not chain, name us, fit the key or is over", async () => {
@@ -146,6 +167,10 @@ describe("a proxy and its identity service", { timeout: 20_000 }, () => {
     const next = issued(ROOT);
     await answer(answerOf(next));
     assert.deepEqual(await servedBy(proxy), next.leafDer);
+  });
+
+  it("inbound 2.7: the key and the request that a launcher left serve every renewal", () => {
+    assert.deepEqual([...requests], [`${NAME} ${csr.toString("hex")}`]);
   });
 
   it("invariant 6: the token is read for each attempt, as it is, and never logged", async () => {
