@@ -22,8 +22,10 @@ Options:
   --resources DIR               the folder; its .yaml, .yml and .json files, also those in folders below (required)
   --listen ADDR:PORT            where to listen; may be repeated (default 127.0.0.1:8086). One port takes TLS from
                                 everywhere and clear text from this machine alone
-  --ca-dir DIR                  keep the certificate authority here (default: in memory, a new one at every start)
-  --trust-anchors FILE          write the trust anchors here, as PEM
+  --ca-dir DIR                  keep the certificate authority here (default: in memory, a new one at every start):
+                                ca.crt, a bundle of trust anchors; issuer.crt, signed by one of them; issuer.key.
+                                Replace them at any time: they are taken up within a second once they fit together
+  --trust-anchors FILE          write the trust anchors here, as PEM, and again when they change
   --tokens DIR                  write one token per identity of the manifests here; without its token no proxy gets a
                                 certificate
   --identity-lifetime TIME      life of issued certificates, such as 24h, 90s (default 24h, at least 1s)

@@ -1,10 +1,10 @@
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { formatSocketAddr, type SocketAddr } from "../addr/socket-addr.ts";
 import type { Log } from "../log/log.ts";
-import { sleep, systemClock, wallMs, type Clock } from "../time/clock.ts";
+import { sleep, systemClock, type Clock } from "../time/clock.ts";
 import { WatchCell } from "../watch/watch.ts";
-import { loadOrCreateAuthority } from "./ca/authority-files.ts";
-import { Authority, DEFAULT_ISSUE_POLICY, type IssuePolicy } from "./ca/authority.ts";
+import { DEFAULT_ISSUE_POLICY, type IssuePolicy } from "./ca/authority.ts";
+import { CurrentAuthority } from "./ca/current-authority.ts";
 import { Cluster } from "./index/cluster.ts";
 import { findOverlaps } from "./index/egress-networks.ts";
 import { DEFAULT_SETTINGS, serviceAccountIdentity, type ClusterSettings } from "./index/settings.ts";
@@ -25,11 +25,11 @@ export interface EmbeddedOptions {
   readonly resourcesDir: string;
   /** At least one; port 0 takes a free one. */
   readonly listen: readonly SocketAddr[];
-  /** Where the certificate authority is kept; undefined: in memory, new at every start. */
+  /** Where the certificate authority is kept, and may be replaced; undefined: in memory, new at every start. */
   readonly caDir?: string | undefined;
   /** Where each identity's token is written; undefined: tokens are known to `tokenFor` alone. */
   readonly tokensDir?: string | undefined;
-  /** Gets the trust anchors as PEM. */
+  /** Gets the trust anchors as PEM, anew when they change. */
   readonly trustAnchorsFile?: string | undefined;
   /** Life of issued certificates; default 24 hours. */
   readonly identityLifetimeMs?: number | undefined;
@@ -56,10 +56,9 @@ const KEEPALIVE_MS = 60_000;
 export class EmbeddedControlPlane {
   /** Where it listens, in the order of the options, with the ports that were bound. */
   readonly addresses: readonly SocketAddr[];
-  /** For `LINKERD2_PROXY_IDENTITY_TRUST_ANCHORS`. */
-  readonly trustAnchorsPem: string;
   /** For the `..._SVC_NAME` variables of proxies that speak TLS. */
   readonly serverNames: readonly [string, ...string[]];
+  readonly #authority: CurrentAuthority;
   readonly #clock: Clock;
   readonly #folder: FolderWatcher;
   readonly #tokens: TokenStore;
@@ -71,7 +70,7 @@ export class EmbeddedControlPlane {
   #closing: Promise<void> | undefined;
 
   private constructor(parts: {
-    readonly trustAnchorsPem: string;
+    readonly authority: CurrentAuthority;
     readonly serverNames: readonly [string, ...string[]];
     readonly clock: Clock;
     readonly folder: FolderWatcher;
@@ -83,7 +82,7 @@ export class EmbeddedControlPlane {
     readonly stop: AbortController;
   }) {
     this.addresses = parts.listeners.map((listener) => listener.addr);
-    this.trustAnchorsPem = parts.trustAnchorsPem;
+    this.#authority = parts.authority;
     this.serverNames = parts.serverNames;
     this.#clock = parts.clock;
     this.#folder = parts.folder;
@@ -107,12 +106,15 @@ export class EmbeddedControlPlane {
     const folder = await FolderWatcher.start(options.resourcesDir, clock, log);
     const listeners: FrontListener[] = [];
     const stop = new AbortController();
+    let current: CurrentAuthority | undefined;
     try {
-      const authority = await authorityOf(caDir, settings.trustDomain);
+      const { trustDomain } = settings;
+      current = await CurrentAuthority.start({ directory: caDir, trustDomain, clock, log });
+      const { authority } = current;
       const tokens = new TokenStore(options.tokensDir);
       await tokens.setIdentities(identitiesOf(folder.resources.value));
       if (options.trustAnchorsFile !== undefined) {
-        await writeWhole(options.trustAnchorsFile, authority.trustAnchorsPem, 0o644);
+        await writeWhole(options.trustAnchorsFile, authority.value.trustAnchorsPem, 0o644);
       }
       const clusterOf = (resources: ResourceSet): Cluster => {
         for (const overlap of findOverlaps(resources, settings)) log.warn(formatProblem(overlap));
@@ -136,14 +138,21 @@ export class EmbeddedControlPlane {
         listeners.push(await FrontListener.listen(addr, { certificates, onConnection, clock, log }));
       }
       const tokenWriter = new TokenWriter(tokens, log);
+      const { trustAnchorsFile } = options;
+      if (trustAnchorsFile !== undefined) {
+        authority.subscribe(stop.signal, ({ trustAnchorsPem }) => {
+          writeWhole(trustAnchorsFile, trustAnchorsPem, 0o644).catch((error: unknown) =>
+            log.error(`Trust anchors were not written: ${String(error)}`),
+          );
+        });
+      }
       folder.resources.subscribe(stop.signal, (resources) => {
         tokenWriter.write(identitiesOf(resources));
         cluster.publish(clusterOf(resources));
       });
       for (const { addr } of listeners) log.info("Control plane listening", { addr: formatSocketAddr(addr) });
-      const { trustAnchorsPem } = authority;
       const parts = {
-        trustAnchorsPem,
+        authority: current,
         serverNames,
         clock,
         folder,
@@ -156,7 +165,7 @@ export class EmbeddedControlPlane {
       };
       return new EmbeddedControlPlane(parts);
     } catch (error) {
-      await Promise.all([folder.close(), ...listeners.map((listener) => listener.close())]);
+      await Promise.all([folder.close(), current?.close(), ...listeners.map((listener) => listener.close())]);
       throw error;
     }
   }
@@ -166,6 +175,11 @@ export class EmbeddedControlPlane {
     const [first] = this.addresses;
     if (first === undefined) throw new Error("the control plane was started without a listener");
     return first;
+  }
+
+  /** For `LINKERD2_PROXY_IDENTITY_TRUST_ANCHORS`: the bundle of now. */
+  get trustAnchorsPem(): string {
+    return this.#authority.authority.value.trustAnchorsPem;
   }
 
   /** The token of an identity that a manifest names. */
@@ -182,7 +196,7 @@ export class EmbeddedControlPlane {
   async #shutDown(): Promise<void> {
     this.#stop.abort();
     for (const listener of this.#listeners) listener.stopAccepting();
-    await this.#folder.close();
+    await Promise.all([this.#folder.close(), this.#authority.close()]);
     await this.#tokenWriter.idle;
     this.#streams.endAll();
     // Its callback comes before the last bytes are out, so the connections themselves are waited for.
@@ -227,13 +241,6 @@ export function defaultServerNames(settings: ClusterSettings): readonly [string,
     serviceAccountIdentity(settings, namespace, "linkerd-destination"),
     serviceAccountIdentity(settings, namespace, "linkerd-identity"),
   ];
-}
-
-async function authorityOf(directory: string | undefined, trustDomain: string): Promise<Authority> {
-  if (directory === undefined) return Authority.create(trustDomain, wallMs());
-  const authority = await loadOrCreateAuthority(directory, trustDomain, wallMs());
-  if (!authority.ok) throw new Error(authority.problem);
-  return authority.value;
 }
 
 /** The usual skew would dwarf a certificate that lives for seconds; it is kept below a tenth of the life. */

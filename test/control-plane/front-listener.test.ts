@@ -6,6 +6,7 @@ import { connect as connectTls } from "node:tls";
 import { parseIp } from "../../src/addr/ip.ts";
 import { Authority } from "../../src/control-plane/ca/authority.ts";
 import { FrontListener, type FrontOptions } from "../../src/control-plane/serve/front-listener.ts";
+import { WatchCell } from "../../src/watch/watch.ts";
 import { ServerCertificates } from "../../src/control-plane/serve/server-certificates.ts";
 import { NO_LOG } from "../../src/log/log.ts";
 import { systemClock, wallMs } from "../../src/time/clock.ts";
@@ -28,7 +29,7 @@ async function listen(t: TestContext, options: Partial<FrontOptions> = {}): Prom
   const listener = await FrontListener.listen(
     { ip: ip.value, port: 0 },
     {
-      certificates: new ServerCertificates(authority, [NAME]),
+      certificates: new ServerCertificates(new WatchCell(authority), [NAME]),
       onConnection: arrived.resolve,
       clock: systemClock,
       log: NO_LOG,

@@ -1,17 +1,22 @@
-import { createPrivateKey, X509Certificate, type KeyObject } from "node:crypto";
+import { createPrivateKey, type KeyObject } from "node:crypto";
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { errnoOf } from "../../errors/from-node.ts";
-import { unparsed, type Parsed } from "../../parsed.ts";
+import { parseTrustRoots } from "../../identity/trust-roots.ts";
+import { parsed, unparsed, type Parsed } from "../../parsed.ts";
 import { Authority } from "./authority.ts";
 import { createAuthorityMaterial, type AuthorityMaterial } from "./create-authority.ts";
 import { certificatePem } from "./pem.ts";
 import { writeWhole } from "./write-whole.ts";
 
-/** Names as in the Secret that holds the issuer of an installation. */
-const ROOT_FILE = "ca.crt";
+/** Names as in the Secret that holds the issuer of an installation. The first is a bundle. */
+const ANCHORS_FILE = "ca.crt";
 const ISSUER_FILE = "issuer.crt";
 const KEY_FILE = "issuer.key";
+const FILES = [ANCHORS_FILE, ISSUER_FILE, KEY_FILE] as const;
+
+/** What the three files hold; undefined for one that is not there. */
+export type AuthorityTexts = Readonly<Record<(typeof FILES)[number], string | undefined>>;
 
 /** Readable by the owner alone. */
 const PRIVATE_MODE = 0o600;
@@ -29,36 +34,64 @@ export async function loadOrCreateAuthority(
   trustDomain: string,
   nowMs: number,
 ): Promise<Parsed<Authority>> {
+  const texts = await readAuthorityTexts(directory);
+  if (!texts.ok) return texts;
+  if (FILES.some((name) => texts.value[name] !== undefined)) {
+    return authorityOfTexts(directory, texts.value, nowMs);
+  }
+  const material = createAuthorityMaterial(trustDomain, nowMs);
   try {
-    const [root, issuer, key] = await Promise.all(
-      [ROOT_FILE, ISSUER_FILE, KEY_FILE].map((name) => readIfPresent(join(directory, name))),
+    await save(directory, material);
+  } catch (error) {
+    return unparsed(`${directory}: ${errnoOf(error) || String(error)}`);
+  }
+  return Authority.of(material, nowMs);
+}
+
+/** Reads the files of a directory, whatever is in them. */
+export async function readAuthorityTexts(directory: string): Promise<Parsed<AuthorityTexts>> {
+  try {
+    const [anchors, issuer, key] = await Promise.all(
+      FILES.map((name) => readIfPresent(join(directory, name))),
     );
-    if (root === undefined && issuer === undefined && key === undefined) {
-      const material = createAuthorityMaterial(trustDomain, nowMs);
-      await save(directory, material);
-      return Authority.of(material, nowMs);
-    }
-    const missing = Object.entries({ [ROOT_FILE]: root, [ISSUER_FILE]: issuer, [KEY_FILE]: key })
-      .filter(([, text]) => text === undefined)
-      .map(([name]) => name);
-    if (root === undefined || issuer === undefined || key === undefined) {
-      return unparsed(`${directory}: incomplete certificate authority, missing ${missing.join(", ")}`);
-    }
-    const authority = authorityOfPem(root, issuer, key, nowMs);
-    return authority.ok ? authority : unparsed(`${directory}: ${authority.problem}`);
+    return parsed({ [ANCHORS_FILE]: anchors, [ISSUER_FILE]: issuer, [KEY_FILE]: key });
   } catch (error) {
     return unparsed(`${directory}: ${errnoOf(error) || String(error)}`);
   }
 }
 
-function authorityOfPem(root: string, issuer: string, key: string, nowMs: number): Parsed<Authority> {
-  const rootDer = derOf(root);
-  if (rootDer === undefined) return unparsed(`${ROOT_FILE} is not a PEM certificate`);
-  const issuerDer = derOf(issuer);
-  if (issuerDer === undefined) return unparsed(`${ISSUER_FILE} is not a PEM certificate`);
-  const issuerKey = keyOf(key);
+/** The authority that the files make if they fit together; the problem names the directory. */
+export function authorityOfTexts(directory: string, texts: AuthorityTexts, nowMs: number): Parsed<Authority> {
+  const missing = FILES.filter((name) => texts[name] === undefined);
+  if (missing.length > 0) {
+    return unparsed(`${directory}: incomplete certificate authority, missing ${missing.join(", ")}`);
+  }
+  const authority = authorityOfPem(texts, nowMs);
+  return authority.ok ? authority : unparsed(`${directory}: ${authority.problem}`);
+}
+
+function authorityOfPem(texts: AuthorityTexts, nowMs: number): Parsed<Authority> {
+  const anchors = parseTrustRoots(texts[ANCHORS_FILE] ?? "");
+  if (!anchors.ok) return unparsed(`${ANCHORS_FILE} is not a bundle of PEM certificates: ${anchors.problem}`);
+  // A proxy would go on without the one; whoever wrote it should learn of it here.
+  const [warning] = anchors.value.warnings;
+  if (warning !== undefined) return unparsed(`${ANCHORS_FILE}: ${warning}`);
+  const issuers = parseTrustRoots(texts[ISSUER_FILE] ?? "");
+  if (!issuers.ok) return unparsed(`${ISSUER_FILE} is not a PEM certificate: ${issuers.problem}`);
+  const [issuer, ...more] = issuers.value.roots.anchors;
+  if (issuer === undefined || more.length > 0) {
+    return unparsed(
+      `${ISSUER_FILE}: found ${more.length + 1} certificates, expected one that an anchor has signed`,
+    );
+  }
+  const issuerKey = keyOf(texts[KEY_FILE] ?? "");
   if (issuerKey === undefined) return unparsed(`${KEY_FILE} is not an unencrypted ECDSA P-256 key in PEM`);
-  return Authority.of({ root: rootDer, issuer: issuerDer, issuerKey }, nowMs);
+  const material = {
+    anchors: anchors.value.roots.anchors.map(({ der }) => der),
+    issuer: issuer.der,
+    issuerKey,
+  };
+  return Authority.of(material, nowMs);
 }
 
 async function save(directory: string, material: AuthorityMaterial): Promise<void> {
@@ -67,7 +100,8 @@ async function save(directory: string, material: AuthorityMaterial): Promise<voi
   // The key first: a run that is cut short leaves an incomplete directory, which the next one reports.
   await writeWhole(join(directory, KEY_FILE), keyPem, PRIVATE_MODE);
   await writeWhole(join(directory, ISSUER_FILE), certificatePem(material.issuer), PRIVATE_MODE);
-  await writeWhole(join(directory, ROOT_FILE), certificatePem(material.root), PRIVATE_MODE);
+  const bundle = material.anchors.map(certificatePem).join("");
+  await writeWhole(join(directory, ANCHORS_FILE), bundle, PRIVATE_MODE);
 }
 
 async function readIfPresent(path: string): Promise<string | undefined> {
@@ -76,14 +110,6 @@ async function readIfPresent(path: string): Promise<string | undefined> {
   } catch (error) {
     if (errnoOf(error) === "ENOENT") return undefined;
     throw error;
-  }
-}
-
-function derOf(pem: string): Buffer | undefined {
-  try {
-    return new X509Certificate(pem).raw;
-  } catch {
-    return undefined;
   }
 }
 

@@ -1,7 +1,7 @@
 import { parseCertificate, type Certificate } from "../../identity/certificate.ts";
 import { parseCsr } from "../../identity/csr.ts";
 import { OID_CLIENT_AUTH, OID_SERVER_AUTH } from "../../identity/oids.ts";
-import { parseTrustRoots } from "../../identity/trust-roots.ts";
+import type { TrustRoots } from "../../identity/trust-roots.ts";
 import { verifyIssuer } from "../../identity/verify-chain.ts";
 import { parsed, unparsed, type Parsed } from "../../parsed.ts";
 import { distinguishedName, signCertificate } from "./certificate.ts";
@@ -44,19 +44,21 @@ export interface Issued {
   readonly notAfterMs: number;
 }
 
-/** The embedded certificate authority: an issuer that signs leaves, below a root that proxies trust. */
+/** The embedded certificate authority: an issuer that signs leaves, below an anchor that proxies trust. */
 export class Authority {
-  /** For `LINKERD2_PROXY_IDENTITY_TRUST_ANCHORS`. */
+  /** For `LINKERD2_PROXY_IDENTITY_TRUST_ANCHORS`: every anchor of the bundle. */
   readonly trustAnchorsPem: string;
+  readonly issuer: Certificate;
   readonly #material: AuthorityMaterial;
-  readonly #root: Certificate;
-  readonly #issuer: Certificate;
+  /** Wall time at which issuer or anchor ends, whichever comes first. */
+  readonly #endMs: number;
 
-  private constructor(material: AuthorityMaterial, root: Certificate, issuer: Certificate) {
-    this.trustAnchorsPem = certificatePem(material.root);
+  private constructor(material: AuthorityMaterial, anchors: readonly Certificate[], issuer: Certificate) {
+    this.trustAnchorsPem = material.anchors.map(certificatePem).join("");
+    this.issuer = issuer;
     this.#material = material;
-    this.#root = root;
-    this.#issuer = issuer;
+    const above = anchors.filter((anchor) => anchor.subject.equals(issuer.issuer));
+    this.#endMs = Math.min(issuer.notAfterMs, ...above.map((anchor) => anchor.notAfterMs));
   }
 
   /** Makes a new authority that is kept nowhere. */
@@ -68,18 +70,21 @@ export class Authority {
 
   /** Takes up what was made earlier, if it still fits together and is valid at wall time `nowMs`. */
   static of(material: AuthorityMaterial, nowMs: number): Parsed<Authority> {
-    const root = parseCertificate(material.root);
-    if (!root.ok) return unparsed(`root: ${root.problem}`);
+    const anchors: Certificate[] = [];
+    for (const der of material.anchors) {
+      const anchor = parseCertificate(der);
+      if (!anchor.ok) return unparsed(`trust anchor ${anchors.length + 1}: ${anchor.problem}`);
+      anchors.push(anchor.value);
+    }
     const issuer = parseCertificate(material.issuer);
     if (!issuer.ok) return unparsed(`issuer: ${issuer.problem}`);
     if (!issuer.value.x509.checkPrivateKey(material.issuerKey)) {
       return unparsed("issuer: certificate belongs to another key");
     }
-    const roots = parseTrustRoots(certificatePem(material.root));
-    if (!roots.ok) return unparsed(`root: ${roots.problem}`);
-    const verdict = verifyIssuer(issuer.value, roots.value.roots, nowMs);
+    const roots: TrustRoots = { anchors, pem: material.anchors.map(certificatePem) };
+    const verdict = verifyIssuer(issuer.value, roots, nowMs);
     if (!verdict.ok) return unparsed(`issuer: ${verdict.problem}`);
-    return parsed(new Authority(material, root.value, issuer.value));
+    return parsed(new Authority(material, anchors, issuer.value));
   }
 
   /**
@@ -94,15 +99,14 @@ export class Authority {
     const name = grantedName(csr.value, identity);
     if (!name.ok) return name;
     const spki = csr.value.spki;
-    const issuerEndMs = Math.min(this.#issuer.notAfterMs, this.#root.notAfterMs);
     const notBeforeMs = Math.floor((nowMs - policy.clockSkewMs) / SECOND_MS) * SECOND_MS;
     const wantedEndMs = Math.ceil((nowMs + policy.lifetimeMs + policy.clockSkewMs) / SECOND_MS) * SECOND_MS;
-    const notAfterMs = Math.min(wantedEndMs, issuerEndMs);
+    const notAfterMs = Math.min(wantedEndMs, this.#endMs);
     if (notAfterMs <= nowMs) return unparsed("the issuer certificate has expired");
     const leaf = signCertificate(
       {
         serial: newSerial(),
-        issuer: this.#issuer.subject,
+        issuer: this.issuer.subject,
         subject: distinguishedName(""),
         notBeforeMs,
         notAfterMs,
@@ -112,7 +116,7 @@ export class Authority {
           extKeyUsage(OID_SERVER_AUTH, OID_CLIENT_AUTH),
           basicConstraints(undefined),
           subjectKeyId(spki),
-          authorityKeyId(this.#issuer.x509.publicKey.export({ type: "spki", format: "der" })),
+          authorityKeyId(this.issuer.x509.publicKey.export({ type: "spki", format: "der" })),
           subjectAltName([name.value], true),
         ],
       },

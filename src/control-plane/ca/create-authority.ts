@@ -9,10 +9,11 @@ export const AUTHORITY_LIFETIME_MS = 365 * 24 * 3600 * 1000;
 /** Authorities start in the past, so that a peer whose clock is behind believes in them at once. */
 const AUTHORITY_CLOCK_SKEW_MS = 5 * 60 * 1000;
 
-/** What an authority is made of, as DER and in the order in which it is kept. */
+/** What an authority is made of; certificates are DER. */
 export interface AuthorityMaterial {
-  /** What peers are given as trust anchor. */
-  readonly root: Buffer;
+  /** What peers are given to trust: several while one takes the place of another. */
+  readonly anchors: readonly Buffer[];
+  /** Directly below one of the anchors, or one of them. */
   readonly issuer: Buffer;
   /** P-256. */
   readonly issuerKey: KeyObject;
@@ -29,7 +30,7 @@ export function createAuthorityMaterial(trustDomain: string, nowMs: number): Aut
   const root: Holder = { name: `root.linkerd.${trustDomain}`, key: newKey() };
   const issuer: Holder = { name: `identity.linkerd.${trustDomain}`, key: newKey() };
   return {
-    root: certify(root, root, 1, nowMs),
+    anchors: [certify(root, root, 1, nowMs)],
     issuer: certify(issuer, root, 0, nowMs),
     issuerKey: issuer.key,
   };

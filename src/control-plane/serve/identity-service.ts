@@ -10,18 +10,19 @@ import {
   type CertifyResponse,
 } from "../../proto/gen/identity_pb.js";
 import { wallMs } from "../../time/clock.ts";
+import type { Watch } from "../../watch/watch.ts";
 import type { Authority, IssuePolicy } from "../ca/authority.ts";
 import type { GrpcError } from "./open-streams.ts";
 import type { TokenStore } from "./token-store.ts";
 
 /** Issues certificates to workloads that have the token of their identity. Statuses as in linkerd2, pkg/identity/service.go. */
 export class IdentityService {
-  readonly #authority: Authority;
+  readonly #authority: Watch<Authority>;
   readonly #tokens: TokenStore;
   readonly #policy: IssuePolicy;
   readonly #log: Log;
 
-  constructor(authority: Authority, tokens: TokenStore, policy: IssuePolicy, log: Log) {
+  constructor(authority: Watch<Authority>, tokens: TokenStore, policy: IssuePolicy, log: Log) {
     this.#authority = authority;
     this.#tokens = tokens;
     this.#policy = policy;
@@ -58,7 +59,7 @@ export class IdentityService {
     const csrDer = Buffer.from(certificateSigningRequest);
     const csr = parseCsr(csrDer);
     if (!csr.ok) return { code: status.INVALID_ARGUMENT, details: csr.problem };
-    const issued = this.#authority.issue(csrDer, identity, this.#policy, wallMs());
+    const issued = this.#authority.value.issue(csrDer, identity, this.#policy, wallMs());
     if (!issued.ok) return { code: status.FAILED_PRECONDITION, details: issued.problem };
     const { leaf, intermediates, notAfterMs } = issued.value;
     this.#log.info("Certificate issued", { identity, valid_until: new Date(notAfterMs).toISOString() });

@@ -229,7 +229,7 @@ describe("the embedded authority", () => {
     ];
     const cases: readonly [Parameters<typeof Authority.of>[0], RegExp][] = [
       [{ ...a, issuerKey: b.issuerKey }, /issuer: certificate belongs to another key/],
-      [{ ...a, root: b.root }, /issuer: certificate does not chain to the trust anchors/],
+      [{ ...a, anchors: b.anchors }, /issuer: certificate does not chain to the trust anchors/],
       [{ ...a, issuer: Buffer.from("x") }, /issuer: not an X\.509 certificate in DER/],
     ];
     for (const [material, pattern] of cases) {
