@@ -27,6 +27,7 @@ import { logStart } from "./proxy/start-log.ts";
 import { startTracing } from "./proxy/tracing.ts";
 import { listenTap } from "./proxy/tap.ts";
 import { listen, type Listener } from "./transport/listen.ts";
+import type { OrigDst } from "./transport/orig-dst/orig-dst.ts";
 import { WatchCell } from "./watch/watch.ts";
 
 export interface ProxyDependencies {
@@ -35,6 +36,8 @@ export interface ProxyDependencies {
   readonly environment: ReadonlyMap<string, string>;
   /** Where the access log goes, if not to the process's stderr. */
   readonly accessLog?: Writable;
+  /** What tells where intercepted connections were meant to go, if not what the configuration says: a test without a kernel's help. */
+  readonly origDst?: OrigDst;
 }
 
 /** A proxy that is running. */
@@ -57,7 +60,7 @@ export interface RunningProxy {
 export async function startProxy(config: Config, dependencies: ProxyDependencies): Promise<RunningProxy> {
   const { logging } = dependencies;
   const { log } = logging;
-  const shared = await shareAcrossProxy(config, logging);
+  const shared = await shareAcrossProxy(config, logging, dependencies.origDst);
   const { clock, registry, drain } = shared;
   const stop = new AbortController();
   const ready = new WatchCell(false);

@@ -38,8 +38,16 @@ export interface ProxyShared {
   readonly taps: TapRegistry | undefined;
 }
 
-/** Throws if no trust anchor is usable. */
-export async function shareAcrossProxy(config: Config, logging: Logging): Promise<ProxyShared> {
+/**
+ * Throws if no trust anchor is usable.
+ *
+ * @param origDst stands in for what the configuration chooses.
+ */
+export async function shareAcrossProxy(
+  config: Config,
+  logging: Logging,
+  origDst: OrigDst | undefined,
+): Promise<ProxyShared> {
   const { log } = logging;
   const clock = systemClock;
   poisonFreedBuffers(config.debugBuffers);
@@ -58,8 +66,9 @@ export async function shareAcrossProxy(config: Config, logging: Logging): Promis
   const store = new CredentialsStore(config.identity.id, config.identity.serverName, anchors.value.roots);
   const reads = await probeReadMode();
   log.target("linkerd2_proxy").debug(`Sockets are read by ${reads.mode}`, { reason: reads.reason });
-  const origDst = chooseOrigDst(config.origDst);
-  if (origDst.problem !== undefined) log.warn(origDst.problem);
+  const chosen =
+    origDst === undefined ? chooseOrigDst(config.origDst) : { provider: origDst, problem: undefined };
+  if (chosen.problem !== undefined) log.warn(chosen.problem);
   return {
     clock,
     random: Math.random,
@@ -71,7 +80,7 @@ export async function shareAcrossProxy(config: Config, logging: Logging): Promis
     store,
     credentials: store.credentials,
     pacer: new HandshakePacer(),
-    origDst: origDst.provider,
+    origDst: chosen.provider,
     taps: config.tap === undefined ? undefined : tapRegistry(families, clock),
   };
 }

@@ -8,6 +8,7 @@ import { FILES } from "../../src/cli/environment.ts";
 import { load } from "../../src/config/load.ts";
 import { EmbeddedControlPlane } from "../../src/control-plane/embedded.ts";
 import { createLog } from "../../src/log/create-log.ts";
+import type { OrigDst } from "../../src/transport/orig-dst/orig-dst.ts";
 import { startProxy, type RunningProxy } from "../../src/proxy.ts";
 import { identityOf, meshManifest, proxyEnvironment, type Workload } from "./mesh-manifest.ts";
 
@@ -21,6 +22,8 @@ export interface MeshOptions {
   /** Where its certificate authority is, for meshes that trust each other; default: one of its own. */
   readonly caDir?: string;
   readonly logFilter?: string;
+  /** Gets the lines of the log, which go to stderr without it. */
+  readonly onLog?: (line: string) => void;
   /** Where proxies write their access logs, if not to stderr. */
   readonly accessLog?: Writable;
 }
@@ -55,7 +58,11 @@ export class Mesh {
   }
 
   /** Starts the proxy of a workload and waits until it has its certificate. */
-  async proxy(name: string, extra: Readonly<Record<string, string>> = {}): Promise<RunningProxy> {
+  async proxy(
+    name: string,
+    extra: Readonly<Record<string, string>> = {},
+    origDst?: OrigDst,
+  ): Promise<RunningProxy> {
     const workload = this.#options.workloads.find((w) => w.name === name);
     if (workload === undefined) throw new Error(`no workload ${name}`);
     const control = formatSocketAddr(this.controlPlane.address);
@@ -75,6 +82,7 @@ export class Mesh {
       logging: logging(this.#options, name),
       environment,
       ...(accessLog === undefined ? {} : { accessLog }),
+      ...(origDst === undefined ? {} : { origDst }),
     });
     this.#proxies.push(proxy);
     await waitUntilReady(proxy.addrs.admin);
@@ -101,7 +109,7 @@ function logging(options: MeshOptions, who = "control-plane") {
   return createLog({
     filter: options.logFilter ?? "off",
     format: "plain",
-    write: (line) => void process.stderr.write(`${who} ${line}`),
+    write: options.onLog ?? ((line) => void process.stderr.write(`${who} ${line}`)),
   });
 }
 
