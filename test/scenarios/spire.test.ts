@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { status } from "@grpc/grpc-js";
-import { loadWhileRotating } from "../../bench/scenarios/rotation.ts";
+import { loadWhileRotating } from "../../bench/scenarios/renewals.ts";
 import { eventually } from "../support/app/eventually.ts";
 import { metricSum } from "../support/app/metrics.ts";
 import { Pair } from "../support/app/pair.ts";

@@ -20,6 +20,8 @@ export interface ProcessMeshOptions {
   readonly manifests?: Readonly<Record<string, string>>;
   /** Roots that proxies trust besides the mesh's own. */
   readonly furtherAnchorsPem?: string;
+  /** Where its certificate authority is kept; default: in a directory of its own. */
+  readonly caDir?: string;
   /** Further flags of the control plane. */
   readonly controlPlaneArgs?: readonly string[];
   /** Put before `node` on every proxy's command line: `taskset -c 0`. */
@@ -107,7 +109,14 @@ export class ProcessMesh {
     const log = join(this.dir, "control-plane.log");
     this.#controlPlane = this.#spawn("control-plane", [], {}, [
       ...["control-plane", "--resources", this.resourcesDir, "--listen", `127.0.0.1:${this.#controlPort}`],
-      ...["--tokens", join(this.dir, "tokens"), "--trust-anchors", anchors, "--ca-dir", join(this.dir, "ca")],
+      ...[
+        "--tokens",
+        join(this.dir, "tokens"),
+        "--trust-anchors",
+        anchors,
+        "--ca-dir",
+        this.#options.caDir ?? join(this.dir, "ca"),
+      ],
       ...(this.#options.controlPlaneArgs ?? []),
     ]);
     await this.#until(this.#controlPlane, log, async () => {

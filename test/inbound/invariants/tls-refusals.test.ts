@@ -248,7 +248,7 @@ describe("a peer of OpenSSL", { skip: OPENSSL_MISSING }, () => {
       const about = lab.lines.slice(lines).filter((line) => line.includes("127.0.0.1"));
       assert.equal(about.length, 1, about.join(""));
       const expected = before.map((count) => count + 1);
-      assert.deepEqual(await countsOf(counted), expected, `${JSON.stringify(counted)}`);
+      assert.deepEqual(await countsOf(counted), expected, JSON.stringify(counted));
       assert.equal(lab.reached.length, reached, "the application saw a connection");
       if (seen === undefined || !seen.source.includes("403")) assert.doesNotMatch(client.output, /^HTTP\/1/m);
     });
