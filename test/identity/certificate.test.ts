@@ -45,7 +45,7 @@ describe("the identities of a certificate", () => {
     );
   });
 
-  it("never come out of the inside of an entry, whatever a printed form would make of it", () => {
+  it("invariant 11: never come out of the inside of an entry, whatever a printed form would make of it", () => {
     const victims = [
       dns(`evil.example, DNS:${WEB}`),
       dns(`evil.example\n${WEB}`),

@@ -6,7 +6,7 @@ import { NO_METADATA, type Endpoint } from "../../src/policy/endpoint.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { addr, ScriptedControlPlane, scriptedContext } from "./scripted.ts";
 
-test("an endpoint whose identity cannot be read fails, and is not even connected to", async (t) => {
+test("invariant 9, ranked 2: an endpoint whose identity cannot be read fails, and is not even connected to", async (t) => {
   let connections = 0;
   const server = createServer(() => connections++);
   t.after(() => server.close());

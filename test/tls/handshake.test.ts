@@ -214,7 +214,7 @@ describe("the terminating side", () => {
     ],
   ];
   for (const [what, makeLeaf, pattern] of cases) {
-    it(`closes on a client certificate ${what}`, async () => {
+    it(`invariant 8: closes on a client certificate ${what}`, async () => {
       const error = await refusal(makeLeaf);
       assert.ok(error instanceof ProxyError, String(error));
       assert.equal(error.code, "io");
@@ -235,7 +235,7 @@ describe("the terminating side", () => {
     socket.destroy();
   });
 
-  it("takes the first usable name for the client's id", async () => {
+  it("invariant 11: takes the first usable name for the client's id", async () => {
     const ca = TestCa.create();
     await using listener = await TerminatingListener.open(certifiedStore(ca));
     const store = newStore(ca, WEB);
@@ -299,7 +299,7 @@ describe("the originating side", () => {
     }
   });
 
-  it("accepts a server that has the expected name among several", async () => {
+  it("invariant 10: accepts a server that has the expected name among several", async () => {
     const ca = TestCa.create();
     const store = newStore(ca);
     certify(
@@ -390,7 +390,7 @@ describe("the originating side", () => {
     ],
   ];
   for (const [what, makeLeaf, pattern, code] of refused) {
-    it(`refuses a server certificate ${what}`, async () => {
+    it(`invariant 10, ranked 3: refuses a server certificate ${what}`, async () => {
       const ca = TestCa.create();
       const leaf = makeLeaf(ca);
       let received = 0;

@@ -50,7 +50,7 @@ async function dial(port: number, first: Buffer): Promise<Socket> {
 }
 
 describe("rotation of the certificate", () => {
-  it("leaves connections alone and serves the new certificate to new ones", async () => {
+  it("invariant 4: leaves connections alone and serves the new certificate to new ones", async () => {
     const ca = TestCa.create();
     const db = certifiedStore(ca);
     const web = certifiedStore(ca, WEB);
@@ -270,7 +270,7 @@ describe("an originated handshake", () => {
     );
   });
 
-  it("never falls back to clear text: a server without TLS sees a ClientHello and nothing else", async () => {
+  it("invariant 9, ranked 2: never falls back to clear text: a server without TLS sees a ClientHello and nothing else", async () => {
     for (const answer of ["HTTP/1.1 400 Bad Request\r\n\r\n", ""]) {
       const chunks: Buffer[] = [];
       const { promise: ended, resolve } = Promise.withResolvers<void>();

@@ -59,7 +59,7 @@ describe("an OpenSSL client of ours", { skip }, () => {
     await client.waitFor(/No ALPN negotiated/);
   });
 
-  it("is refused with protocol_version if it speaks TLS 1.2 only", async () => {
+  it("invariant 7: is refused with protocol_version if it speaks TLS 1.2 only", async () => {
     const ca = TestCa.create();
     await using listener = await TerminatingListener.open(certifiedStore(ca));
     await using client = sClient(listener.addr, "-tls1_2");
@@ -91,7 +91,7 @@ describe("an OpenSSL client of ours", { skip }, () => {
     await client.waitFor(/ALPN protocol: transport\.l5d\.io\/v1/);
   });
 
-  it("can use each of the three suites and no other group than ours", async () => {
+  it("ranked 12: can use each of the three suites and no other group than ours", async () => {
     const ca = TestCa.create();
     await using listener = await TerminatingListener.open(certifiedStore(ca));
     for (const suite of [
@@ -113,7 +113,7 @@ describe("an OpenSSL client of ours", { skip }, () => {
     await client.waitFor(/handshake failure/);
   });
 
-  it("never resumes a session, not even one in which it was authenticated", async () => {
+  it("invariant 12, ranked 12: never resumes a session, not even one in which it was authenticated", async () => {
     const ca = TestCa.create();
     using files = new ScratchDir();
     const leaf = ca.issue({ id: WEB });

@@ -222,7 +222,8 @@ describe(
     }
 
     for (const name of Object.keys(CLEAR)) {
-      it(`sends a ClientHello and no clear text to a server that ${name.replaceAll("-", " ")}`, async () => {
+      const what = name.replaceAll("-", " ");
+      it(`sends a ClientHello and no clear text to a server that ${what}`, async () => {
         assert.ok((statuses.get(name) ?? 0) >= 502, `${statuses.get(name)}`);
         const bytes = Buffer.concat(heard.get(name) ?? []);
         assert.equal(bytes[0], 0x16);
