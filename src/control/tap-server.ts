@@ -1,5 +1,4 @@
 import type { Socket } from "node:net";
-import type { TLSSocket } from "node:tls";
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { formatSocketAddr } from "../addr/socket-addr.ts";
 import { detectTls } from "../detect/detect-tls.ts";
@@ -171,9 +170,12 @@ export class TapServer {
   }
 }
 
-/** Proxies offer no ALPN and mean HTTP/2 all the same; Node's HTTP/2 server would take them for HTTP/1. */
-function asHttp2(socket: Socket | TLSSocket): Socket {
+/** Makes a socket that we have handled one that Node's HTTP/2 server can. */
+function asHttp2(socket: Socket): Socket {
+  // Proxies offer no ALPN and mean HTTP/2 all the same; the server would take them for HTTP/1.
   Object.defineProperty(socket, "alpnProtocol", { value: "h2" });
+  // Nobody there would end the other half: a client that finished writing would stay until a ping is missed.
+  socket.allowHalfOpen = false;
   return socket;
 }
 

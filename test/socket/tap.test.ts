@@ -5,13 +5,19 @@ import {
   connect as connectHttp2,
   createServer as createHttp2Server,
   type Http2Server,
+  type Http2ServerResponse,
   type IncomingHttpHeaders,
 } from "node:http2";
+import { connect as connectTcp } from "node:net";
+import { networkInterfaces } from "node:os";
 import { text } from "node:stream/consumers";
+import { setTimeout as pause } from "node:timers/promises";
 import { after, before, describe, test } from "node:test";
 import { connect as connectTls } from "node:tls";
 import { Client, credentials, Server, ServerCredentials, status } from "@grpc/grpc-js";
 import type { ServerWritableStream } from "@grpc/grpc-js";
+import { parseDnsName } from "../../src/addr/dns-name.ts";
+import { MeshCredentials } from "../../src/control/mesh-credentials.ts";
 import type { Duration } from "@bufbuild/protobuf/wkt";
 import type { Headers } from "../../src/proto/gen/http_types_pb.js";
 import type {
@@ -23,10 +29,21 @@ import type {
 import type { RunningProxy } from "../../src/proxy.ts";
 import type { CredentialsStore } from "../../src/tls/credentials.ts";
 import { TestCa } from "../support/certs.ts";
+import { freePort } from "../support/process-mesh.ts";
 import { meshManifest } from "../support/mesh-manifest.ts";
 import { anonymousIn, certifiedIn } from "../support/mesh-identity.ts";
 import { EVERYTHING, TapClient, WITH_HEADERS, type Asked } from "../support/tap-client.ts";
-import { httpApp, identityOf, listening, Pair, portOf, until } from "./pair.ts";
+import {
+  httpApp,
+  identityOf,
+  listening,
+  metricsOf,
+  Pair,
+  portOf,
+  serverManifest,
+  sum,
+  until,
+} from "./pair.ts";
 
 const TAP = {
   LINKERD2_PROXY_CONTROL_LISTEN_ADDR: "127.0.0.1:0",
@@ -50,10 +67,12 @@ describe("tapping a pair of sidecars", { timeout: 30_000 }, () => {
   let http: Awaited<ReturnType<typeof httpApp>>;
   let h2: Http2Server;
   let pair: Pair;
+  let observer: CredentialsStore;
   let inbound: TapClient;
+  let silence: Promise<number>;
   let outbound: TapClient;
   const clients: TapClient[] = [];
-  const hanging = new Set<unknown>();
+  const hanging = new Set<Http2ServerResponse>();
 
   before(async () => {
     http = await httpApp((request, response) => {
@@ -86,16 +105,22 @@ describe("tapping a pair of sidecars", { timeout: 30_000 }, () => {
       );
     });
     pair = await Pair.start({
-      ports: { http: portOf(http), h2: portOf(h2), grpc: port },
+      ports: { http: portOf(http), h2: portOf(h2), grpc: port, closed: await freePort() },
       manifests: {
+        "closed.yaml": serverManifest("closed", "closed", "HTTP/1"),
         "tap.yaml": meshManifest(
           ["tap", "tap-2", "nottap"].map((name) => ({ name, ports: {}, proxyPort: 4143 })),
         ),
       },
       client: TAP,
-      server: TAP,
+      server: {
+        ...TAP,
+        LINKERD2_PROXY_ADMIN_LISTEN_ADDR: "0.0.0.0:0",
+        LINKERD2_PROXY_SHUTDOWN_ENDPOINT_ENABLED: "true",
+      },
     });
-    const observer = await certifiedIn(pair.mesh, "tap");
+    observer = await certifiedIn(pair.mesh, "tap");
+    silence = timeToClose(pair.server.addrs.tap?.port ?? 0);
     inbound = open(pair.server, "web", observer);
     outbound = open(pair.client, "client", observer);
   });
@@ -113,8 +138,8 @@ describe("tapping a pair of sidecars", { timeout: 30_000 }, () => {
     clients.push(client);
     return client;
   };
-  const get = async (path: string): Promise<string> => {
-    const request = httpRequest({ host: "127.0.0.1", port: pair.forward("http"), path, agent: false }).end();
+  const get = async (path: string, port = pair.forward("http")): Promise<string> => {
+    const request = httpRequest({ host: "127.0.0.1", port, path, agent: false }).end();
     request.on("error", () => {});
     const [response] = (await once(request, "response")) as [IncomingMessage];
     return text(response);
@@ -208,6 +233,17 @@ describe("tapping a pair of sidecars", { timeout: 30_000 }, () => {
     assert.equal(sent.get("l5d-client-id"), identityOf("client"));
     assert.ok(!sent.has(":path"));
     assert.equal(headersOf(life.responseInit?.headers).get("content-length"), String(BODY.length));
+  });
+
+  test("a request that is denied is not shown", async () => {
+    const lives = await tapped(inbound, { limit: 1, match: EVERYTHING }, async () => {
+      assert.equal(await get("/denied", pair.forward("closed")), "");
+      await get("/");
+    });
+    assert.deepEqual(
+      lives.map(({ requestInit }) => requestInit.path),
+      ["/"],
+    );
   });
 
   test("an HTTP/2 request is told with its pseudo-headers", async () => {
@@ -324,6 +360,87 @@ describe("tapping a pair of sidecars", { timeout: 30_000 }, () => {
     assert.equal(await heard, "");
   });
 
+  test("ranked 15: an observer that does not read slows nobody down, and holds no more than its share", async () => {
+    const lost = async (): Promise<number> =>
+      sum(await metricsOf(pair.server), "outrigger_tap_events_lost_total");
+    const seen = inbound.observe({ limit: 1_000_000, match: EVERYTHING, extract: WITH_HEADERS });
+    await seen.begun;
+    seen.stream.pause();
+    const session = connectHttp2(pair.url("h2"));
+    const big = "y".repeat(8_000);
+    await until("events are lost", async () => {
+      const bodies = Array.from({ length: 50 }, async () => {
+        const stream = session.request({ ":path": "/", "x-big": big });
+        return text(stream);
+      });
+      assert.deepEqual(new Set(await Promise.all(bodies)), new Set(["two"]));
+      return (await lost()) > 0;
+    });
+    session.close();
+    // What had been sent and what had waited is still to be had, in order.
+    const before = seen.events.length;
+    seen.stream.resume();
+    await until("the observer reads on", () => seen.events.length > before + 100);
+    seen.stream.cancel();
+    await seen.status;
+  });
+
+  test("ranked 15: a thousand observers are told that there are enough", async () => {
+    const wanted = { limit: 1, match: { match: { case: "any", value: {} } } } as const;
+    const clients = Array.from({ length: 8 }, () => open(pair.server, "web", observer));
+    const all = Array.from({ length: 1_000 }, (_, i) => clients[i % 8]?.observe(wanted));
+    let begun = 0;
+    const codes = new Map<number, number>();
+    for (const one of all) {
+      void one?.begun.then(() => begun++);
+      void one?.status.then(({ code }) => codes.set(code, (codes.get(code) ?? 0) + 1));
+    }
+    const refused = (): number => codes.get(status.RESOURCE_EXHAUSTED) ?? 0;
+    await until(
+      () => `64 taps run and the others are refused: ${begun} begun, ${JSON.stringify([...codes])}`,
+      () => refused() >= 1_000 - 64,
+    );
+    assert.equal(refused(), 1_000 - 64);
+    assert.equal(await get("/"), BODY);
+    for (const client of clients) client.close();
+    for (const one of all) one?.stream.cancel();
+    const again = await tapped(inbound, { limit: 1, match: EVERYTHING }, () => get("/"));
+    assert.equal(again.length, 1);
+  });
+
+  test("ranked 15: a stranger that says nothing does not stay at the tap port", async () => {
+    const stayedMs = await silence;
+    assert.ok(stayedMs > 900 && stayedMs < 3_000, String(stayedMs));
+  });
+
+  test("invariant 33: what changes or shows the proxy is for its own host alone", async (t) => {
+    const [elsewhere] = Object.values(networkInterfaces())
+      .flatMap((addresses) => addresses ?? [])
+      .filter(({ internal, family }) => !internal && family === "IPv4");
+    if (elsewhere === undefined) return t.skip("this machine has no address but loopback");
+    const ask = async (host: string, path: string, method: string): Promise<number> => {
+      const url = `http://${host}:${pair.server.addrs.admin.port}${path}`;
+      const response = await fetch(url, { method, headers: { "x-forwarded-for": "127.0.0.1" } });
+      const body = await response.text();
+      if (response.status === 403) assert.equal(body, "Requests are only permitted from localhost.");
+      return response.status;
+    };
+    const closed = [
+      ["/shutdown", "POST"],
+      ["/proxy-log-level", "GET"],
+      ["/proxy-log-level", "PUT"],
+      ["/env.json", "GET"],
+    ] as const;
+    for (const [path, method] of closed) {
+      assert.equal(await ask(elsewhere.address, path, method), 403, `${method} ${path}`);
+    }
+    assert.equal(await ask(elsewhere.address, "/ready", "GET"), 200);
+    assert.equal(await ask(elsewhere.address, "/metrics", "GET"), 200);
+    assert.equal(await ask("127.0.0.1", "/env.json", "GET"), 200);
+    // Nothing was shut down.
+    assert.equal(await get("/"), BODY);
+  });
+
   test("a tap ends when its observer leaves, and nobody is asked anything any more", async () => {
     const seen = inbound.observe({ limit: 10, match: EVERYTHING });
     await seen.begun;
@@ -334,7 +451,48 @@ describe("tapping a pair of sidecars", { timeout: 30_000 }, () => {
     const again = await tapped(inbound, { limit: 1, match: EVERYTHING }, () => get("/"));
     assert.equal(again.length, 1);
   });
+
+  test("an observer that closes its half of the connection has left", async () => {
+    const serverName = parseDnsName(identityOf("web"));
+    assert.ok(serverName.ok);
+    const tls = new MeshCredentials({ serverName: serverName.value, credentials: observer.credentials });
+    const { socket } = await tls
+      ._createSecureConnector()
+      .connect(connectTcp(pair.server.addrs.tap?.port ?? 0, "127.0.0.1"));
+    // The client's preface with empty SETTINGS; by hand, so that the connection can be closed in the middle.
+    socket.write(Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0", "latin1"));
+    await once(socket, "data");
+    socket.end();
+    await Promise.race([once(socket, "close"), pause(2_000).then(() => assert.fail("still open"))]);
+  });
+
+  test("taps run on while the proxy drains, and end with it", async () => {
+    const seen = inbound.observe({ limit: 10, match: EVERYTHING });
+    await seen.begun;
+    const session = connectHttp2(pair.url("h2"));
+    session.on("error", () => {});
+    hanging.clear();
+    const held = session.request({ ":path": "/hang" });
+    held.on("error", () => {});
+    await until("the application has the request", () => hanging.size > 0);
+    const over = pair.server.shutdown("test");
+    for (const response of hanging) response.end("late");
+    assert.equal(await text(held), "late");
+    await seen.arrived(3);
+    await over;
+    assert.notEqual((await seen.status).code, status.OK);
+    session.close();
+  });
 });
+
+/** How long a connection lives that nobody says anything on, in milliseconds. */
+async function timeToClose(port: number): Promise<number> {
+  const startedAtMs = performance.now();
+  const socket = connectTcp(port, "127.0.0.1").resume();
+  socket.on("error", () => {});
+  await once(socket, "close");
+  return performance.now() - startedAtMs;
+}
 
 /** A tapped request. */
 interface Life {
