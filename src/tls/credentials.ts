@@ -80,9 +80,9 @@ export class CredentialsStore {
       return unparsed(`certificate does not name this proxy: expected ${id.text}`);
     }
     if (!leaf.x509.checkPrivateKey(key)) return unparsed("certificate belongs to another key");
+    const verifying: SecureContextOptions = { ...MESH_TLS, ca: [...roots.pem] };
     const options: SecureContextOptions = {
-      ...MESH_TLS,
-      ca: [...roots.pem],
+      ...verifying,
       cert: [leaf, ...intermediates].map((certificate) => certificate.x509.toString()).join(""),
       key: key.export({ type: "pkcs8", format: "pem" }),
     };
@@ -92,7 +92,8 @@ export class CredentialsStore {
       notAfterMs: expiryMs,
       newServer: (alpn) =>
         createServer({
-          ...options,
+          // Not the key: its text is gone once the two contexts are made.
+          ...verifying,
           // Servers do not pass every option on to their own context (`allowPartialTrustChain` is lost), so it is replaced.
           SNICallback: (_name, done) => done(null, serverContext),
           requestCert: true,
