@@ -107,13 +107,13 @@ function http2Server(side: "INBOUND" | "OUTBOUND") {
       `${base}_MAX_PENDING_ACCEPT_RESET_STREAMS`,
       SIZE,
       own,
-      "Streams a client may reset before they were answered.",
+      "Streams that one read of a connection may open and reset; 250 at most.",
     ),
     maxSendBufferSize: variable(
       `${base}_MAX_SEND_BUF_SIZE`,
       SIZE,
       own,
-      "Bytes buffered for one stream towards the client.",
+      "Bytes of a stream taken ahead of a slow client; 409600 at most.",
     ),
     adaptiveFlowControl: defaulted(
       `${base}_ADAPTIVE_FLOW_CONTROL`,

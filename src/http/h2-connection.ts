@@ -14,11 +14,13 @@ import { PeerSettings, SETTING_BYTES, SettingId } from "../wire/http2/settings.t
 import {
   H2_ASSUMED_PEER_STREAMS,
   H2_CLOSE_LINGER_MS,
+  H2_CONNECTION_SEND_BUFFER_BYTES,
   H2_CONTINUATION_FRAMES_MIN,
   H2_FRAME_BYTES,
   H2_HEADER_LIST_ABUSE_FACTOR,
   HPACK_TABLE_BYTES,
 } from "../wire/limits.ts";
+import { AdaptiveWindows, type AdaptiveWindowsPeer } from "./h2-adaptive-windows.ts";
 import { ControlWriter } from "./h2-control-writer.ts";
 import { HeadReader, LENGTH_UNKNOWN } from "./h2-heads.ts";
 import { fieldsBytes, writeFields } from "./h2-head-writer.ts";
@@ -34,6 +36,7 @@ import { WaitingStreams } from "./h2-waiting-streams.ts";
 /** Contents of our PINGs, by which their answers are told apart. */
 const KEEP_ALIVE_PING = Buffer.from("outrigKA", "latin1");
 const DRAIN_PING = Buffer.from("outrigDR", "latin1");
+const WINDOW_PING = Buffer.from("outrigFW", "latin1");
 
 /** Credit for the connection is announced at this share of its window, for a stream at a larger one: it is refilled more often. */
 const CONNECTION_CREDIT_SHARE = 1 / 16;
@@ -50,7 +53,9 @@ const BLOCK_ALWAYS_TAKEN_BYTES = (1 + H2_CONTINUATION_FRAMES_MIN) * H2_FRAME_BYT
  *
  * Source: RFC 9113.
  */
-export abstract class H2Connection implements ByteHandler, FrameHandler, H2StreamOwner, KeepAlivePeer {
+export abstract class H2Connection
+  implements ByteHandler, FrameHandler, H2StreamOwner, KeepAlivePeer, AdaptiveWindowsPeer
+{
   protected readonly transport: Transport;
   protected readonly settings: H2Settings;
   protected readonly encoder = new HpackEncoder(HPACK_TABLE_BYTES);
@@ -80,11 +85,18 @@ export abstract class H2Connection implements ByteHandler, FrameHandler, H2Strea
   /** What we may send, what the peer may send. */
   #sendWindow = WINDOW_DEFAULT;
   readonly #window: ReceiveWindow;
+  /** What the two kinds of windows were made for. */
+  #streamWindowBytes: number;
+  #connectionWindowBytes: number;
+  /** Undefined where windows stay as they are. */
+  readonly #adaptive: AdaptiveWindows | undefined;
+  /** Bytes of all queues that their sources have credit for already. */
+  #ahead = 0;
   /** The stream of the DATA frame being read; undefined where its content is dropped. */
   #dataStream: H2Stream | undefined;
   #dataEndsStream = false;
   readonly #waiting = new WaitingStreams();
-  readonly #resetIds = new ResetIds();
+  readonly #resetIds: ResetIds;
   #lingerTimer: Timer | undefined;
   /** Why we ended the connection, if the peer broke its rules. */
   #failure: ProxyError | undefined;
@@ -99,17 +111,21 @@ export abstract class H2Connection implements ByteHandler, FrameHandler, H2Strea
     this.#clock = this.settings.clock;
     this.control = new ControlWriter(transport, this.#clock, side);
     this.lastReadMs = this.#clock.nowMs();
-    const { headerListBytes, connectionWindowBytes, frameBytes } = this.settings;
+    const { headerListBytes, streamWindowBytes, connectionWindowBytes, frameBytes } = this.settings;
     this.#limits = {
       bytes: headerListBytes,
       abuseBytes: headerListBytes * H2_HEADER_LIST_ABUSE_FACTOR,
       fields: this.settings.fieldsPerBlock,
     };
     this.#reader = new FrameReader(this, continuationsMax(headerListBytes), frameBytes);
+    this.#streamWindowBytes = streamWindowBytes;
+    this.#connectionWindowBytes = connectionWindowBytes;
     this.#window = new ReceiveWindow(
       connectionWindowBytes,
-      Math.max(1, Math.floor(connectionWindowBytes * CONNECTION_CREDIT_SHARE)),
+      batchOf(connectionWindowBytes, CONNECTION_CREDIT_SHARE),
     );
+    this.#adaptive = this.settings.adaptiveWindows ? new AdaptiveWindows(this) : undefined;
+    this.#resetIds = new ResetIds(this.settings.resetStreams);
   }
 
   get openStreams(): number {
@@ -194,6 +210,7 @@ export abstract class H2Connection implements ByteHandler, FrameHandler, H2Strea
     if (!this.#settingsSeen) return this.fail(H2Code.protocolError, "first frame is not SETTINGS");
     if (!this.#window.take(flowBytes))
       return this.fail(H2Code.flowControlError, "connection window exceeded");
+    this.#adaptive?.onData(flowBytes, this.lastReadMs);
     const stream = this.streams.get(streamId);
     if (stream === undefined || stream.remoteEnded || (this.#side === "upstream" && !stream.answered)) {
       this.#giveConnection(flowBytes);
@@ -277,6 +294,7 @@ export abstract class H2Connection implements ByteHandler, FrameHandler, H2Strea
         if (length !== 8) return this.fail(H2Code.frameSizeError, "PING size");
         if ((flags & FrameFlag.ack) === 0) return this.control.ping(true, buffer, start);
         if (DRAIN_PING.compare(buffer, start, end) === 0) this.onDrainPong();
+        else if (WINDOW_PING.compare(buffer, start, end) === 0) this.#adaptive?.onPong(this.lastReadMs);
         return;
       case FrameType.goaway:
         if (streamId !== 0) return this.fail(H2Code.protocolError, "GOAWAY on a stream");
@@ -410,11 +428,32 @@ export abstract class H2Connection implements ByteHandler, FrameHandler, H2Strea
     if (stream.id !== 0 && (stream.queue === undefined || stream.queue.length === 0)) {
       at = this.#sendNow(stream, buffer, start, end, last);
     }
+    let credit = at - start;
     if (at < end) {
       (stream.queue ??= new SendQueue()).push(buffer, at, end);
       this.#wake(stream);
+      if (this.settings.sendBufferBytes > 0) credit += this.#takeAhead(stream, end - at);
     }
-    if (at > start) this.#creditFar(stream, at - start);
+    if (credit > 0) this.#creditFar(stream, credit);
+  }
+
+  /** What of `bytes` that were just queued may be credited at once: the send buffer's share of the stream's queue. */
+  #takeAhead(stream: H2Stream, bytes: number): number {
+    // A stream that waits for a place may go to another connection, with all it holds.
+    if (stream.id === 0) return 0;
+    const room = this.settings.sendBufferBytes - stream.ahead;
+    const taken = Math.max(0, Math.min(bytes, room, H2_CONNECTION_SEND_BUFFER_BYTES - this.#ahead));
+    stream.ahead += taken;
+    this.#ahead += taken;
+    return taken;
+  }
+
+  /** What is to be credited for `bytes` that have left a queue, of which `queued` stay. */
+  #leaveAhead(stream: H2Stream, bytes: number, queued: number): number {
+    const had = Math.max(0, stream.ahead - queued);
+    stream.ahead -= had;
+    this.#ahead -= had;
+    return bytes - had;
   }
 
   /** Writes as much as windows and transport take. Returns the end of what was written. */
@@ -513,10 +552,11 @@ export abstract class H2Connection implements ByteHandler, FrameHandler, H2Strea
       transport.commit(content + queue.take(transport.buffer, content, length));
       stream.sendWindow -= length;
       this.#sendWindow -= length;
+      const credit = stream.ahead === 0 ? length : this.#leaveAhead(stream, length, queued - length);
       if (length < queued) this.#wake(stream);
       else if (ends) this.endLocal(stream);
       else if (stream.trailersDue !== undefined) this.#writeTrailers(stream, stream.trailersDue);
-      this.#creditFar(stream, length);
+      if (credit > 0) this.#creditFar(stream, credit);
     }
   }
 
@@ -553,6 +593,10 @@ export abstract class H2Connection implements ByteHandler, FrameHandler, H2Strea
     this.control.ping(false, DRAIN_PING, 0);
   }
 
+  sendWindowPing(): void {
+    this.control.ping(false, WINDOW_PING, 0);
+  }
+
   // ---- credit
 
   creditFrom(stream: H2Stream, bytes: number): void {
@@ -579,13 +623,24 @@ export abstract class H2Connection implements ByteHandler, FrameHandler, H2Strea
   }
 
   #newWindow(): ReceiveWindow {
-    const size = this.settings.streamWindowBytes;
+    const size = this.#streamWindowBytes;
     // Until our SETTINGS are acknowledged, the peer may still rely on the default.
-    const window = new ReceiveWindow(
-      this.#settingsAcked ? size : Math.max(size, WINDOW_DEFAULT),
-      Math.max(1, Math.floor(size * STREAM_CREDIT_SHARE)),
-    );
-    return window;
+    const granted = this.#settingsAcked ? size : Math.max(size, WINDOW_DEFAULT);
+    return new ReceiveWindow(granted, batchOf(size, STREAM_CREDIT_SHARE));
+  }
+
+  /** A peer is given the larger window before it knows of it: it cannot be wrong to use it, whenever it learns. */
+  growWindows(bytes: number): void {
+    const change = bytes - this.#streamWindowBytes;
+    this.#streamWindowBytes = bytes;
+    this.control.settings([SettingId.initialWindowSize, bytes]);
+    const batch = batchOf(bytes, STREAM_CREDIT_SHARE);
+    for (const stream of this.streams.values()) stream.window?.grow(change, batch);
+    const more = bytes - this.#connectionWindowBytes;
+    if (more <= 0) return;
+    this.#connectionWindowBytes = bytes;
+    this.#window.grow(more, batchOf(bytes, CONNECTION_CREDIT_SHARE));
+    this.control.windowUpdate(0, more);
   }
 
   // ---- the life of streams
@@ -602,6 +657,7 @@ export abstract class H2Connection implements ByteHandler, FrameHandler, H2Strea
     stream.closed = true;
     stream.queue = undefined;
     stream.trailersDue = undefined;
+    if (stream.ahead > 0) this.#leaveAhead(stream, 0, 0);
     this.streams.delete(stream);
     this.onStreamClosed();
   }
@@ -689,6 +745,7 @@ export abstract class H2Connection implements ByteHandler, FrameHandler, H2Strea
     this.over = true;
     this.#reader.stop();
     this.#keepAlive?.stop();
+    this.#adaptive?.stop();
     this.#waiting.clear();
     const streams = this.streams.values();
     this.streams.clear();
@@ -704,3 +761,8 @@ export abstract class H2Connection implements ByteHandler, FrameHandler, H2Strea
 
 /** Below this length a loop copies faster than a call into the runtime. */
 const SHORT_COPY_BYTES = 32;
+
+/** Credit is announced in pieces of this many bytes. */
+function batchOf(windowBytes: number, share: number): number {
+  return Math.max(1, Math.floor(windowBytes * share));
+}

@@ -48,9 +48,9 @@ export class ControlWriter {
     this.#transport.commit(writeSettingsAck(this.#transport.buffer, at));
   }
 
-  /** The content is the eight bytes at `source[from]`. */
+  /** The content is the eight bytes at `source[from]`. One of ours is no answer: the peer did not ask for it. */
   ping(ack: boolean, source: Buffer, from: number): void {
-    const at = this.#reserve(PING_BYTES);
+    const at = ack ? this.#reserve(PING_BYTES) : this.#transport.reserve(PING_BYTES);
     this.#transport.commit(writePing(this.#transport.buffer, at, ack, source, from));
   }
 

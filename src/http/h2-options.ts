@@ -9,6 +9,8 @@ import {
   H2_FIELDS_PER_BLOCK,
   H2_FRAME_BYTES,
   H2_HEADER_LIST_BYTES,
+  H2_RESET_STREAMS_REMEMBERED,
+  H2_STREAM_SEND_BUFFER_BYTES,
   H2_STREAM_WINDOW_BYTES,
 } from "../wire/limits.ts";
 
@@ -34,6 +36,18 @@ export interface H2Options {
   readonly streamWindowBytes?: number;
   /** Bytes a peer may send on all streams before credit; at least 65,535. Default LIM-12, 1 MiB. */
   readonly connectionWindowBytes?: number;
+  /**
+   * Makes receive windows larger as the delay of the connection asks for, up to 16 MiB (LIM-12). They begin with the
+   * defaults of the two above, whose values do not count. Default: no. Equivalent: `ADAPTIVE_FLOW_CONTROL`.
+   */
+  readonly adaptiveWindows?: boolean;
+  /**
+   * Bytes of one stream for which credit is given before they left, at most LIM-13, and 1 MiB for all streams of the
+   * connection. Default 0: a stream holds what the opposite side's window lets through. Equivalent: `MAX_SEND_BUF_SIZE`.
+   */
+  readonly sendBufferBytes?: number;
+  /** Streams that we reset and remember, at most 1,024, the default. Equivalent: `max_concurrent_reset_streams` of discovery. */
+  readonly resetStreams?: number;
   /** Largest frame payload that we take, 16,384 to 16,777,215. Default 16,384. */
   readonly frameBytes?: number;
   /** Largest header list that we take, RFC 9113 section 6.5.2 bytes. Default LIM-9, 65,536. */
@@ -51,6 +65,11 @@ export interface H2Options {
 export interface H2ServerOptions extends H2Options {
   /** Streams a client may have open. Default LIM-11, 4,096. */
   readonly maxConcurrentStreams?: number;
+  /**
+   * Streams of one read that a client may open and reset, at most 250. Default: no bound but LIM-15. Equivalent:
+   * `MAX_PENDING_ACCEPT_RESET_STREAMS`.
+   */
+  readonly pendingResetStreams?: number;
   /** Whether responses without a `date` get one, as HTTP/1 ones do (RFC 9110 section 6.6.1). Default: no. */
   readonly addsDate?: boolean;
 }
@@ -80,6 +99,9 @@ export interface H2ClientOptions extends H2Options {
 export interface H2Settings {
   readonly streamWindowBytes: number;
   readonly connectionWindowBytes: number;
+  readonly adaptiveWindows: boolean;
+  readonly sendBufferBytes: number;
+  readonly resetStreams: number;
   readonly frameBytes: number;
   readonly headerListBytes: number;
   readonly fieldsPerBlock: number;
@@ -89,12 +111,21 @@ export interface H2Settings {
 }
 
 export function h2Settings(options: H2ServerOptions): H2Settings {
+  const adaptiveWindows = options.adaptiveWindows === true;
+  const windows = adaptiveWindows ? {} : options;
   return {
-    streamWindowBytes: between(1, options.streamWindowBytes ?? H2_STREAM_WINDOW_BYTES, WINDOW_MAX),
+    streamWindowBytes: between(1, windows.streamWindowBytes ?? H2_STREAM_WINDOW_BYTES, WINDOW_MAX),
     connectionWindowBytes: between(
       WINDOW_DEFAULT,
-      options.connectionWindowBytes ?? H2_CONNECTION_WINDOW_BYTES,
+      windows.connectionWindowBytes ?? H2_CONNECTION_WINDOW_BYTES,
       WINDOW_MAX,
+    ),
+    adaptiveWindows,
+    sendBufferBytes: between(0, options.sendBufferBytes ?? 0, H2_STREAM_SEND_BUFFER_BYTES),
+    resetStreams: between(
+      1,
+      options.resetStreams ?? H2_RESET_STREAMS_REMEMBERED,
+      H2_RESET_STREAMS_REMEMBERED,
     ),
     frameBytes: between(H2_FRAME_BYTES, options.frameBytes ?? H2_FRAME_BYTES, 0xff_ffff),
     headerListBytes: options.headerListBytes ?? H2_HEADER_LIST_BYTES,

@@ -49,6 +49,8 @@ export class H2Stream implements Sink {
   contentLeft = LENGTH_UNKNOWN;
 
   queue: SendQueue | undefined = undefined;
+  /** Bytes of the queue that `far` has credit for already. */
+  ahead = 0;
   /** Trailers that wait behind the queue. */
   trailersDue: HeaderField[] | undefined = undefined;
   /** Once our direction ended on the wire, this RST_STREAM code stops what the peer still sends. */

@@ -1,32 +1,11 @@
+import { ByteBudget } from "./byte-budget.ts";
 import { REPLAY_PROCESS_BYTES, REPLAY_REQUEST_BYTES } from "../wire/limits.ts";
 
-/** Bytes that replay buffers may hold together. Whoever finds nothing left sends its request without the means to retry. */
-export class ReplayMemory {
-  readonly #maxBytes: number;
-  #usedBytes = 0;
-
-  constructor(maxBytes: number) {
-    this.#maxBytes = maxBytes;
-  }
-
-  get usedBytes(): number {
-    return this.#usedBytes;
-  }
-
-  /** @returns false if they are not there; otherwise `give` must follow for as many. */
-  take(bytes: number): boolean {
-    if (this.#usedBytes + bytes > this.#maxBytes) return false;
-    this.#usedBytes += bytes;
-    return true;
-  }
-
-  give(bytes: number): void {
-    this.#usedBytes -= bytes;
-  }
-}
-
-/** LIM-20 counts per process, whatever number of proxies one runs. */
-export const PROCESS_REPLAY_MEMORY = new ReplayMemory(REPLAY_PROCESS_BYTES);
+/**
+ * LIM-20 counts per process, whatever number of proxies one runs. Whoever finds nothing left sends its request without the
+ * means to retry.
+ */
+export const PROCESS_REPLAY_MEMORY = new ByteBudget(REPLAY_PROCESS_BYTES);
 
 /** What a first piece of unknown prospects is given; doubled as more comes. */
 const FIRST_BYTES = 1024;
@@ -43,13 +22,13 @@ const NOTHING = Buffer.alloc(0);
  */
 export class ReplayBuffer {
   readonly #maxBytes: number;
-  readonly #memory: ReplayMemory;
+  readonly #memory: ByteBudget;
   #bytes = NOTHING;
   #length = 0;
   #spilled = false;
 
   /** @param maxBytes of the policy, which LIM-20 may lower. */
-  constructor(maxBytes: number, memory: ReplayMemory = PROCESS_REPLAY_MEMORY) {
+  constructor(maxBytes: number, memory: ByteBudget = PROCESS_REPLAY_MEMORY) {
     this.#maxBytes = Math.min(maxBytes, REPLAY_REQUEST_BYTES);
     this.#memory = memory;
   }

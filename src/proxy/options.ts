@@ -15,14 +15,19 @@ export function http2Client({ http2Client: { streamWindow, connectionWindow } }:
 
 export function http2Server(config: Http2ServerConfig): H2ServerOptions {
   const { keepAlive, maxConcurrentStreams, maxFrameSize, maxHeaderListSize, flowControl } = config;
+  const { maxPendingAcceptResetStreams, maxSendBufferSize } = config;
   return {
     ...(keepAlive === undefined ? {} : { keepAlive: { ...keepAlive, whileIdle: true } }),
     ...(maxConcurrentStreams === undefined ? {} : { maxConcurrentStreams }),
     ...(maxFrameSize === undefined ? {} : { frameBytes: maxFrameSize }),
     ...(maxHeaderListSize === undefined ? {} : { headerListBytes: maxHeaderListSize }),
+    ...(maxPendingAcceptResetStreams === undefined
+      ? {}
+      : { pendingResetStreams: maxPendingAcceptResetStreams }),
+    ...(maxSendBufferSize === undefined ? {} : { sendBufferBytes: maxSendBufferSize }),
     ...(flowControl.kind === "fixed"
       ? { streamWindowBytes: flowControl.streamWindow, connectionWindowBytes: flowControl.connectionWindow }
-      : {}),
+      : { adaptiveWindows: true }),
   };
 }
 

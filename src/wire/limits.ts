@@ -20,10 +20,20 @@ export const H2_STREAM_WINDOW_BYTES = 65_535;
 /** LIM-12: receive window of a connection, both roles. Source: linkerd2-proxy, linkerd/app/src/env/http2.rs. */
 export const H2_CONNECTION_WINDOW_BYTES = 1_048_576;
 /**
+ * LIM-12 where windows adapt (off by default): they begin as above, and neither a stream nor a connection grows beyond this.
+ * The window of a connection bounds what all of its streams together may hold, as ever. Source: hyper, src/proto/h2/ping.rs.
+ */
+export const H2_ADAPTIVE_WINDOW_BYTES_MAX = 16_777_216;
+/** LIM-12: what adapting windows of connections may have grown by in the whole process. Beyond: they stay as they are. */
+export const H2_ADAPTIVE_PROCESS_BYTES = 268_435_456;
+/**
  * LIM-13: bytes that one stream may hold for a peer that does not read. No counter enforces it: credit is given only for
- * what left, so the receive window of the opposite side (by default a sixth of this) is the bound that acts.
+ * what left, so the receive window of the opposite side (by default a sixth of this) is the bound that acts. Where a
+ * variable or discovery asks for a send buffer, it is at most this, on top of that window.
  */
 export const H2_STREAM_SEND_BUFFER_BYTES = 409_600;
+/** LIM-13: what the streams of one connection may have been given credit for before it left, all together. */
+export const H2_CONNECTION_SEND_BUFFER_BYTES = 1_048_576;
 /** LIM-14: at least this many CONTINUATION frames per header block are taken, however small the list limit. */
 export const H2_CONTINUATION_FRAMES_MIN = 5;
 /** LIM-15: streams looked back over, and the share of them that a client may reset unanswered soon after opening. */
@@ -49,7 +59,7 @@ export const H2_EMPTY_DATA = 1_000;
 export const H2_SETTINGS_FRAMES = 1_000;
 /** Units of the two budgets above that are forgiven each second. */
 export const H2_FRAMES_FORGIVEN_PER_SECOND = 10;
-/** Streams that we reset and remember, so that what the peer had already sent is dropped. Source: linkerd2-proxy (h2), 1,024. */
+/** Streams that we reset and remember at most, so that what the peer had already sent is dropped. Source: linkerd2-proxy (h2), 1,024. */
 export const H2_RESET_STREAMS_REMEMBERED = 1_024;
 /** Largest frame payload that we take and send, RFC 9113 section 4.2: its minimum, so that streams share a connection finely. */
 export const H2_FRAME_BYTES = 16_384;

@@ -1,14 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { array, assert as check, property, uint8Array } from "fast-check";
-import { PROCESS_REPLAY_MEMORY, ReplayBuffer, ReplayMemory } from "../../src/http/replay-buffer.ts";
+import { ByteBudget } from "../../src/http/byte-budget.ts";
+import { PROCESS_REPLAY_MEMORY, ReplayBuffer } from "../../src/http/replay-buffer.ts";
 
 const KIB = 1024;
 
 test("a body is kept as one piece, however it came", () => {
   check(
     property(array(uint8Array({ maxLength: 3_000 }), { maxLength: 20 }), (pieces) => {
-      const memory = new ReplayMemory(1_000_000);
+      const memory = new ByteBudget(1_000_000);
       const body = new ReplayBuffer(64 * KIB, memory);
       for (const piece of pieces) {
         const range = Buffer.concat([Buffer.from("before"), piece, Buffer.from("behind")]);
@@ -24,7 +25,7 @@ test("a body is kept as one piece, however it came", () => {
 });
 
 test("outbound 8.3, LIM-20: 64 KiB are kept, one byte more lets go of all, whatever the policy allows", () => {
-  const memory = new ReplayMemory(1_000_000);
+  const memory = new ByteBudget(1_000_000);
   const body = new ReplayBuffer(1_000_000, memory);
   assert.ok(body.append(Buffer.alloc(64 * KIB), 0, 64 * KIB));
   assert.equal(body.length, 64 * KIB);
@@ -34,13 +35,13 @@ test("outbound 8.3, LIM-20: 64 KiB are kept, one byte more lets go of all, whate
 });
 
 test("a policy may keep less", () => {
-  const body = new ReplayBuffer(10, new ReplayMemory(1_000_000));
+  const body = new ReplayBuffer(10, new ByteBudget(1_000_000));
   assert.ok(body.append(Buffer.alloc(10), 0, 10));
   assert.equal(body.append(Buffer.alloc(1), 0, 1), false);
 });
 
 test("LIM-20: when the process holds its share, further bodies are not kept, until others are let go", () => {
-  const memory = new ReplayMemory(64 * KIB);
+  const memory = new ByteBudget(64 * KIB);
   const [first, second] = [new ReplayBuffer(64 * KIB, memory), new ReplayBuffer(64 * KIB, memory)];
   assert.ok(first.append(Buffer.alloc(60 * KIB), 0, 60 * KIB));
   assert.equal(second.append(Buffer.alloc(8 * KIB), 0, 8 * KIB), false);
@@ -51,7 +52,7 @@ test("LIM-20: when the process holds its share, further bodies are not kept, unt
 });
 
 test("a body of tiny pieces costs no more than twice its bytes, and at least a page of them", () => {
-  const memory = new ReplayMemory(1_000_000);
+  const memory = new ByteBudget(1_000_000);
   const body = new ReplayBuffer(64 * KIB, memory);
   const piece = Buffer.from("x");
   for (let i = 0; i < 5_000; i++) body.append(piece, 0, 1);

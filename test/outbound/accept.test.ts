@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { test } from "node:test";
 import { parseCidr } from "../../src/addr/cidr.ts";
 import { formatSocketAddr } from "../../src/addr/socket-addr.ts";
@@ -101,6 +102,34 @@ test("outbound 2.4: an application whose server cannot be reached is closed, and
     proxy.count(families.outboundTcpErrorsTotal, outboundTcpErrorLabels(addr(ORIG_DST), "i/o")),
     1,
   );
+});
+
+test("outbound 2.4: opaque connections have no circuit breaker: however many failed, the next one is tried at once", async (t) => {
+  const server = await Peer.start(t, ({ socket }) => socket.end("hello"));
+  server.server.close();
+  const proxy = await outbound(t, { protocol: { kind: "opaque", opaque: opaqueRoute(server.backend) } });
+  for (let i = 0; i < 10; i++) {
+    const client = proxy.dial();
+    await until("it is closed", () => client.closed);
+  }
+  server.server.listen(server.addr.port, "127.0.0.1");
+  await once(server.server, "listening");
+  const client = proxy.dial();
+  await until("the server is heard", () => client.text === "hello");
+});
+
+test("outbound 2.4: a connection that says nothing for a day is kept, and nobody waits for it to end", async (t) => {
+  const server = await Peer.start(t);
+  const clock = new FakeClock();
+  const protocol = { kind: "opaque", opaque: opaqueRoute(server.backend) } as const;
+  const proxy = await outbound(t, { protocol, clock });
+  const client = proxy.dial();
+  client.send("question");
+  await until("it arrives", () => server.accepted[0]?.text === "question");
+  clock.advance(86_400_000);
+  assert.equal(clock.timers, 0);
+  server.accepted[0]?.send("answer");
+  await until("the answer arrives", () => client.text === "answer");
 });
 
 test("outbound 13.2, 16.20: an undefined port accepts and then closes", async (t) => {

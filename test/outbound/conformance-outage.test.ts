@@ -175,6 +175,32 @@ test("outbound 3.11: what discovery says about the HTTP/2 of an endpoint goes be
   }
 });
 
+test("outbound 3.11: where discovery asks for adaptive windows, the first DATA of a response is followed by a PING", async (t) => {
+  for (const flowControl of [undefined, { kind: "adaptive" } as const]) {
+    const http2 = {
+      flowControl,
+      keepAlive: undefined,
+      maxConcurrentResetStreams: 10,
+      maxFrameSize: undefined,
+      maxSendBufferSize: 10_000,
+    };
+    // SETTINGS and an acknowledgement; then a head of :status 200, and a body of one byte that ends it.
+    const settings = "\0\0\0\x04\0\0\0\0\0\0\0\0\x04\x01\0\0\0\0";
+    const answer = "\0\0\x01\x01\x04\0\0\0\x01\x88\0\0\x01\0\x01\0\0\0\x01x";
+    const peer = await Peer.start(t, (conversation) => conversation.send(settings));
+    const { http1 } = detect(hinted(peer, { http2 }));
+    const proxy = await outbound(t, { protocol: { kind: "http1", http1 } });
+    const client = proxy.dial();
+    client.send(GET);
+    const types = (): number[] => framesOf(peer.accepted[0]?.text ?? "").map(([type]) => type);
+    await until("the request is sent", () => types().includes(FrameType.headers));
+    peer.accepted[0]?.send(answer);
+    await until("it is answered", () => client.text.endsWith("x") || client.text.endsWith("\r\n\r\n"));
+    if (flowControl !== undefined) await until("it is asked", () => types().includes(FrameType.ping));
+    else assert.equal(types().includes(FrameType.ping), false);
+  }
+});
+
 const WEB = "web.shop.svc.cluster.local";
 
 test("outbound 12.1: a name without a policy is its profile's endpoint, or else balanced under the profile's name", async (t) => {

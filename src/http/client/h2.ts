@@ -72,7 +72,7 @@ class ClientStream extends H2Stream {
     const length = this.#bodyBytes;
     const body = length === 0 ? NO_BODY : PROCESS_SENT_BODIES.read(this.#bodyAt, length);
     if (body === undefined) return undefined;
-    const credited = length - (this.queue?.length ?? 0);
+    const credited = length - (this.queue?.length ?? 0) + this.ahead;
     return { head, last, body, trailers: this.#trailers, ended, credited, response, error };
   }
 }

@@ -2,6 +2,7 @@ import { ProxyError } from "../../errors/proxy-error.ts";
 import type { Transport } from "../../transport/transport.ts";
 import type { HeaderField } from "../../wire/header-field.ts";
 import { BlockResult } from "../../wire/hpack/decoder.ts";
+import { PendingResets } from "../../wire/http2/abuse.ts";
 import { H2Code } from "../../wire/http2/error-code.ts";
 import { CLIENT_PREFACE, FRAME_HEADER_BYTES, STREAM_ID_MAX } from "../../wire/http2/frame.ts";
 import { SettingId } from "../../wire/http2/settings.ts";
@@ -50,6 +51,7 @@ type Drain =
 export class H2Server extends H2Connection implements ServerStreamOwner {
   readonly #service: HttpService;
   readonly #addsDate: boolean;
+  readonly #pendingResets: PendingResets | undefined;
   /** Bytes of the client's preface that have come. */
   #preface = 0;
   #drain: Drain = "none";
@@ -61,6 +63,9 @@ export class H2Server extends H2Connection implements ServerStreamOwner {
     super(transport, options, "downstream");
     this.#service = service;
     this.#addsDate = options.addsDate === true;
+    const { pendingResetStreams } = options;
+    this.#pendingResets =
+      pendingResetStreams === undefined ? undefined : new PendingResets(pendingResetStreams);
     this.start([SettingId.maxConcurrentStreams, this.settings.maxConcurrentStreams]);
   }
 
@@ -214,7 +219,8 @@ export class H2Server extends H2Connection implements ServerStreamOwner {
 
   protected override onPeerReset(stream: H2Stream): void {
     if (stream.answered || this.over) return;
-    if (!this.abuse.resets.reset(stream.sample, stream.openedAtMs, this.lastReadMs)) {
+    const isPending = this.#pendingResets?.reset(stream.openedAtMs, this.lastReadMs) === false;
+    if (isPending || !this.abuse.resets.reset(stream.sample, stream.openedAtMs, this.lastReadMs)) {
       this.fail(H2Code.enhanceYourCalm, "too_many_resets");
     }
   }

@@ -15,7 +15,7 @@ import type { Log } from "../../log/log.ts";
 import type { Families } from "../../metrics/families.ts";
 import { outboundEndpointLabels, type OutboundEndpoint } from "../../metrics/labels.ts";
 import type { LoadParams } from "../../policy/client-policy.ts";
-import type { Endpoint } from "../../policy/endpoint.ts";
+import type { Endpoint, Http2Overrides } from "../../policy/endpoint.ts";
 import { outboundTapPoint } from "../../tap/point.ts";
 import type { TapRegistry } from "../../tap/registry.ts";
 import { TappedService } from "../../tap/tapped-service.ts";
@@ -206,15 +206,21 @@ function loadFor(params: LoadParams, nowMs: number): Load {
 /** Discovery may set the HTTP/2 parameters of an endpoint; groups it leaves out stay as they are configured. */
 function http2Options(own: H2Options, { metadata: { http2 } }: Endpoint): H2Options {
   if (http2 === undefined) return own;
-  const { flowControl, keepAlive, maxFrameSize } = http2;
+  const { flowControl, keepAlive, maxFrameSize, maxConcurrentResetStreams, maxSendBufferSize } = http2;
   return {
     ...own,
-    ...(flowControl?.kind === "fixed"
-      ? { streamWindowBytes: flowControl.streamWindow, connectionWindowBytes: flowControl.connectionWindow }
-      : {}),
+    ...(flowControl === undefined ? {} : windowsOf(flowControl)),
     ...(keepAlive === undefined ? {} : { keepAlive }),
     ...(maxFrameSize === undefined ? {} : { frameBytes: maxFrameSize }),
+    ...(maxConcurrentResetStreams === undefined ? {} : { resetStreams: maxConcurrentResetStreams }),
+    ...(maxSendBufferSize === undefined ? {} : { sendBufferBytes: maxSendBufferSize }),
   };
+}
+
+function windowsOf(flowControl: NonNullable<Http2Overrides["flowControl"]>): H2Options {
+  if (flowControl.kind === "adaptive") return { adaptiveWindows: true };
+  const { streamWindow, connectionWindow } = flowControl;
+  return { adaptiveWindows: false, streamWindowBytes: streamWindow, connectionWindowBytes: connectionWindow };
 }
 
 function clientFor(h2: ReconnectingH2 | undefined, http1: H1Pool | undefined): HttpService {

@@ -68,6 +68,28 @@ export class ResetSample {
   }
 }
 
+/**
+ * Streams that one read of the connection both opened and reset: a server that takes requests in turn would not even have
+ * begun with them. Only where an operator bounds them (`MAX_PENDING_ACCEPT_RESET_STREAMS`); what is above a read is LIM-15.
+ */
+export class PendingResets {
+  readonly #max: number;
+  #atMs = 0;
+  #count = 0;
+
+  constructor(max: number) {
+    this.#max = Math.min(max, H2_RESET_SAMPLE_STREAMS * H2_RESET_SAMPLE_SHARE);
+  }
+
+  /** Notes that the peer reset an unanswered stream; both instants are those of reads. False once there were too many. */
+  reset(openedAtMs: number, nowMs: number): boolean {
+    if (openedAtMs !== nowMs) return true;
+    if (this.#atMs !== nowMs) this.#count = 0;
+    this.#atMs = nowMs;
+    return ++this.#count <= this.#max;
+  }
+}
+
 /** All counters of one connection. */
 export class AbuseCounts {
   readonly resets = new ResetSample();

@@ -23,7 +23,7 @@ export class ReceiveWindow {
   /** Bytes passed on and not yet announced in a WINDOW_UPDATE. */
   owed = 0;
   /** Announce once this much is owed: often enough that the peer never waits for it, rarely enough to cost little. */
-  readonly batch: number;
+  batch: number;
 
   constructor(size: number, batch: number) {
     this.left = size;
@@ -44,5 +44,11 @@ export class ReceiveWindow {
     this.owed = 0;
     this.left += increment;
     return increment;
+  }
+
+  /** The window is `bytes` larger from now on, and credit is announced in larger pieces. */
+  grow(bytes: number, batch: number): void {
+    this.left += bytes;
+    this.batch = batch;
   }
 }
