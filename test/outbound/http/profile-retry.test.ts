@@ -50,6 +50,15 @@ describe("outbound 5.2: a retryable route", () => {
     assert.deepEqual([status(found), status(failed), attempts(made)], [200, 500, 3]);
   });
 
+  test("tells taps its labels at every attempt, and other requests none", () => {
+    const made = build(retryable(), silent);
+    call(made.service, "/r");
+    answerTo(made, 0).head(responseHead(500), true);
+    call(made.service, "/other");
+    const labels = made.backends.get(WEB).seen.map(({ head }) => head.routeLabels);
+    assert.deepEqual(labels, [[["route", "/r"]], [["route", "/r"]], undefined]);
+  });
+
   test("does not retry an attempt that ended without a response", () => {
     const made = build(retryable(), silent);
     const seen = call(made.service, "/r");
