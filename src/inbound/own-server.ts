@@ -10,7 +10,7 @@ import type { InboundContext } from "./context.ts";
 import { serveHttp } from "./http-server.ts";
 import { unwrapTls } from "./unwrap-tls.ts";
 
-/** Nobody has a reason to think about the first bytes to an admin port for longer. */
+/** Nobody has a reason to think about the first bytes to an admin port for longer; a handshake may take its usual time. */
 const DETECT_TIMEOUT_MS = 1_000;
 
 /**
@@ -40,7 +40,8 @@ export async function acceptForOwnServer(
   const held = context.policies.acquire(listening.port);
   whenClosed(accepted.socket, () => held.release());
   try {
-    const { transport, tls, prefix } = await unwrapTls(context, accepted, "ordinary");
+    const { detectTimeoutMs } = inbound.options;
+    const { transport, tls, prefix } = await unwrapTls(context, accepted, "ordinary", detectTimeoutMs);
     const { policy } = held.value;
     const connection: InboundConnection = { client: accepted.peerAddr, tls, target: listening, policy };
     const found = await detectHttp(transport, context.clock, DETECT_TIMEOUT_MS, { initial: prefix });

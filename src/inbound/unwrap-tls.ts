@@ -16,16 +16,21 @@ export interface Unwrapped {
   readonly prefix: Buffer;
 }
 
-/** Looks for mesh TLS that is meant for us, and ends it. TLS for somebody else passes through as it is. */
+/**
+ * Looks for mesh TLS that is meant for us, and ends it. TLS for somebody else passes through as it is.
+ *
+ * @param handshakeTimeoutMs from now until the end of the handshake (LIM-22): what the client takes to say hello is
+ * missing from the time for the rest.
+ */
 export async function unwrapTls(
   context: InboundContext,
   accepted: AcceptedSocket,
   path: "ordinary" | "direct",
+  handshakeTimeoutMs = context.options.detectTimeoutMs,
 ): Promise<Unwrapped> {
   const { clock, options, credentials, terminator, families } = context;
   const raw = accepted.transport();
-  // LIM-22: what the client took to say hello is missing from the time for its handshake.
-  const deadlineMs = clock.nowMs() + options.detectTimeoutMs;
+  const deadlineMs = clock.nowMs() + handshakeTimeoutMs;
   const found = await detectTls(raw, clock, options.detectTimeoutMs);
   switch (found.kind) {
     case "closed":
