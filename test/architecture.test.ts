@@ -22,6 +22,8 @@ const LEVELS: readonly (readonly string[])[] = [
 /** Chains at one level: the right may import everything to its left. */
 const ARROWS: readonly (readonly string[])[] = [
   ["identity", "policy"],
+  // The routes of a profile say what counts as a failure.
+  ["classify", "policy"],
   // Rules compare interned header names by identity.
   ["wire", "policy"],
   ["transport", "tls", "detect", "http"],

@@ -1,6 +1,13 @@
 /** Whether a response counts as the service doing its job. The values are those of the metric label. */
 export type Classification = "success" | "failure";
 
+/** What a response counts as: in metrics, and for retries. */
+export interface Outcome {
+  readonly classification: Classification;
+  /** Decimal code where it was gRPC that decided, else "". */
+  readonly grpcStatus: string;
+}
+
 /**
  * Classifies an HTTP response: 5xx is failure. What a client did wrong (4xx, and 429 too) is no failure of the service.
  *

@@ -94,6 +94,10 @@ export interface InboundConfig extends TransportConfig {
   /** Whether inbound metrics show the authority, which clients choose. */
   readonly authorityLabels: boolean;
   readonly accessLog: "off" | "apache" | "json";
+  /** Whether clients that are not meshed may send no `l5d-*` header at all (`OUTRIGGER_INBOUND_STRIP_L5D_HEADERS`). */
+  readonly stripsL5dHeaders: boolean;
+  /** Whether requests with several, malformed or differing hosts are passed on (`OUTRIGGER_INBOUND_ANY_HOST`). */
+  readonly anyHost: boolean;
 }
 
 export interface OutboundConfig extends TransportConfig {

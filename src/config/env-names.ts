@@ -633,6 +633,18 @@ const OURS = {
     "false",
     "Peers live on loopback, as on laptops and in tests: outbound traffic may go there, inbound nobody is let in just for coming from there.",
   ),
+  stripL5dHeaders: defaulted(
+    "OUTRIGGER_INBOUND_STRIP_L5D_HEADERS",
+    BOOL,
+    "false",
+    "Whether every l5d-* header of a client without mesh identity is removed, and not only those that proxies tell each other.",
+  ),
+  anyHost: defaulted(
+    "OUTRIGGER_INBOUND_ANY_HOST",
+    BOOL,
+    "false",
+    "Whether inbound requests with several, malformed or differing hosts are passed on, as the stock proxy does; policy may then judge another host than the application serves.",
+  ),
   dialAheadAfter: defaulted(
     "OUTRIGGER_DIAL_AHEAD_AFTER",
     DURATION_OR_NONE,

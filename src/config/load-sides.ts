@@ -55,6 +55,8 @@ export function loadInbound(r: Reader, http2Client: Http2ClientConfig, warnings:
     profileInitialTimeoutMs: r.value(V.profileInitialTimeout),
     authorityLabels: r.value(V.authorityLabels),
     accessLog: loadAccessLog(r, warnings),
+    stripsL5dHeaders: r.value(V.stripL5dHeaders),
+    anyHost: r.value(V.anyHost),
   };
 }
 

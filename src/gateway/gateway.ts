@@ -93,6 +93,9 @@ export class OutboundGateway implements Gateway {
       held?.close();
     });
     return {
+      get hasRoom() {
+        return outbound.inFlight.hasRoom;
+      },
       acquire: () => {
         held ??= new HeldTargets(this.#targets);
         const { clock, httpFailfastTimeoutMs } = outbound;
@@ -117,6 +120,7 @@ function refusing(problem: string): Applications {
   const error = domainInvalid(problem);
   const service = new RefusingService(error);
   return {
+    hasRoom: true,
     acquire: () => ({ value: service, release: () => {} }),
     connect: () => Promise.reject(error),
   };

@@ -119,38 +119,42 @@ export class EndpointMetrics {
   }
 }
 
-/** An exchange whose outcome is counted. A balancer extends it, to measure load by the same events. */
+/**
+ * An exchange whose outcome is counted; whoever makes one counts the request itself, with `countRequest`. A balancer extends
+ * it, to measure load by the same events.
+ */
 export class CountedExchange extends ObservedExchange {
-  readonly #metrics: EndpointMetrics;
-  readonly #grpc: boolean;
-  readonly #startedAtMs: number;
-  #status = 0;
-  #grpcCode: number | undefined = undefined;
+  protected readonly metrics: EndpointMetrics;
+  protected readonly isGrpc: boolean;
+  protected readonly startedAtMs: number;
+  /** 0 until there is a response head. */
+  protected status = 0;
+  /** Of the head, else of the trailers. */
+  protected grpcCode: number | undefined = undefined;
 
   constructor(metrics: EndpointMetrics, head: RequestHead, response: ResponseSink) {
     super(response);
-    this.#metrics = metrics;
-    this.#grpc = isGrpc(head);
-    this.#startedAtMs = metrics.nowMs();
-    metrics.countRequest();
+    this.metrics = metrics;
+    this.isGrpc = isGrpc(head);
+    this.startedAtMs = metrics.nowMs();
   }
 
   protected override onHead(head: ResponseHead): void {
-    this.#status = head.status;
-    if (this.#grpc) this.#grpcCode = grpcCodeOf(head.fields);
+    this.status = head.status;
+    if (this.isGrpc) this.grpcCode = grpcCodeOf(head.fields);
   }
   protected override onFirstByte(): void {
-    this.#metrics.observeLatency(this.#status, this.#startedAtMs);
+    this.metrics.observeLatency(this.status, this.startedAtMs);
   }
   protected override onTrailers(fields: readonly HeaderField[]): void {
-    if (this.#grpc) this.#grpcCode ??= grpcCodeOf(fields);
+    if (this.isGrpc) this.grpcCode ??= grpcCodeOf(fields);
   }
   protected override onEnd(error: ProxyError | undefined, canceled: boolean): void {
     // There is no response to count if the client left before any came.
-    if (canceled && this.#status === 0) return;
+    if (canceled && this.status === 0) return;
     // A client that leaves is no failure of the endpoint: its response counts as far as it came.
     const counted = canceled ? undefined : error;
-    this.#metrics.countResponse(this.#status, this.#grpc, this.#grpcCode, counted);
+    this.metrics.countResponse(this.status, this.isGrpc, this.grpcCode, counted);
   }
 }
 

@@ -5,8 +5,9 @@
  * Source: RFC 9113 sections 8.1 to 8.5.
  */
 import { BAD_IN_NAME, FIELD_BYTES } from "../wire/field-bytes.ts";
-import { HeaderField, NameRole } from "../wire/header-field.ts";
-import { RequestHead, ResponseHead } from "./message.ts";
+import { HeaderField, headerField, NameRole } from "../wire/header-field.ts";
+import { isHost } from "../wire/http1/host.ts";
+import { AUTHORITY, RequestHead, ResponseHead } from "./message.ts";
 
 /** No content-length was given. */
 export const LENGTH_UNKNOWN = -1;
@@ -20,12 +21,15 @@ export class HeadReader {
   contentLength = LENGTH_UNKNOWN;
   /** What is malformed, after `undefined` was returned. Fit for operators: names, never values. */
   problem = "";
+  /** See `H2ServerOptions.oneHost`. */
+  oneHost = false;
 
   #method: HeaderField | undefined;
   #scheme: HeaderField | undefined;
   #authority: HeaderField | undefined;
   #path: HeaderField | undefined;
   #status: HeaderField | undefined;
+  #hasHost = false;
 
   /** The request that `list` describes. */
   request(list: readonly HeaderField[], nowMs: number): RequestHead | undefined {
@@ -35,11 +39,12 @@ export class HeadReader {
     const method = this.#method;
     if (method === undefined) return this.#malformed(":method is missing");
     if (method.staticIndex === 0 && !isToken(method.value)) return this.#malformed(":method is no token");
-    const authority = this.#authority;
-    if (authority !== undefined && !isAuthority(authority.value))
+    if (this.#authority !== undefined && !isAuthority(this.#authority.value))
       return this.#malformed(":authority is invalid");
     const fields = this.#regular(list, pseudos, true);
     if (fields === undefined) return undefined;
+    if (this.#hasHost && this.oneHost && !this.#settleHost(fields)) return this.#malformed("host is invalid");
+    const authority = this.#authority;
     if (method.value === "CONNECT") {
       if (this.#scheme !== undefined || this.#path !== undefined)
         return this.#malformed("CONNECT with :scheme or :path");
@@ -85,6 +90,20 @@ export class HeadReader {
     if (!endStream) return this.#malformed("trailers without END_STREAM");
     if (contentLeft > 0) return this.#malformed("content-length and DATA differ");
     return this.#regular(list, 0, false);
+  }
+
+  /** Makes host and authority one; false if there is only a host, and it is none. An empty host says nothing. */
+  #settleHost(fields: HeaderField[]): boolean {
+    const at = fields.findIndex(({ name }) => name.role === NameRole.host);
+    const host = fields[at];
+    if (host === undefined || host.value === "") return true;
+    if (this.#authority === undefined) {
+      if (!isHost(host.value, false)) return false;
+      this.#authority = headerField(AUTHORITY, host.value);
+    } else if (host.value !== this.#authority.value) {
+      fields[at] = headerField(host.name, this.#authority.value);
+    }
+    return true;
   }
 
   #malformed(problem: string): undefined {
@@ -144,7 +163,7 @@ export class HeadReader {
   #regular(list: readonly HeaderField[], from: number, isRequest: boolean): HeaderField[] | undefined {
     this.contentLength = LENGTH_UNKNOWN;
     let lengthAgain = false;
-    let host = false;
+    this.#hasHost = false;
     for (let i = from; i < list.length; i++) {
       const field = list[i];
       const role = field === undefined ? NameRole.ordinary : field.name.role;
@@ -162,8 +181,8 @@ export class HeadReader {
           if (field.value.toLowerCase() !== "trailers") return this.#malformed("te is not trailers");
           break;
         case NameRole.host:
-          if (host && isRequest) return this.#malformed("host twice");
-          host = true;
+          if (this.#hasHost && isRequest) return this.#malformed("host twice");
+          this.#hasHost = true;
           break;
         case NameRole.contentLength: {
           const length = parseContentLength(field.value);

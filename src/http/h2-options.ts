@@ -72,6 +72,11 @@ export interface H2ServerOptions extends H2Options {
   readonly pendingResetStreams?: number;
   /** Whether responses without a `date` get one, as HTTP/1 ones do (RFC 9110 section 6.6.1). Default: no. */
   readonly addsDate?: boolean;
+  /**
+   * Whether a request names one host only: a `host` that differs from `:authority` is replaced by it, and stands in for it where
+   * there is none. Policy and application then see the same. Default: no.
+   */
+  readonly oneHost?: boolean;
 }
 
 /**

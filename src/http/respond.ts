@@ -8,6 +8,7 @@ import {
 } from "../headers.ts";
 import { encodeGrpcMessage } from "../wire/grpc-message.ts";
 import { findField, headerField, headerName, internField, type HeaderField } from "../wire/header-field.ts";
+import { dateField } from "./date.ts";
 import {
   DiscardSink,
   ResponseHead,
@@ -26,14 +27,14 @@ import { PassingResponse } from "./passing-response.ts";
  * `respond` makes a response; `close` then also ends the client's connection gracefully. `reset` lets the failure
  * through as it is: the same RST_STREAM code towards HTTP/2, a closed connection towards HTTP/1.
  */
-export type Rescue =
-  | {
-      readonly kind: "respond";
-      readonly status: number;
-      readonly grpcStatus: number;
-      readonly close: boolean;
-    }
-  | { readonly kind: "reset" };
+export type Rescue = Responding | { readonly kind: "reset" };
+
+export interface Responding {
+  readonly kind: "respond";
+  readonly status: number;
+  readonly grpcStatus: number;
+  readonly close: boolean;
+}
 
 /** One row of a rescue table. */
 export interface RescueRow {
@@ -43,7 +44,7 @@ export interface RescueRow {
   readonly onlyBeforeHead?: true;
 }
 
-export function respondWith(status: number, grpcStatus: number, connection: "close" | "keep"): Rescue {
+export function respondWith(status: number, grpcStatus: number, connection: "close" | "keep"): Responding {
   return { kind: "respond", status, grpcStatus, close: connection === "close" };
 }
 
@@ -59,6 +60,8 @@ export interface RescueOptions {
   readonly informationalHeaders: boolean;
   /** Stands before every message: who and what the connection is about. */
   readonly prefix?: string;
+  /** Whether responses over HTTP/2 get a date, as our HTTP/1 servers give it to every response. Default: no. */
+  readonly dated?: boolean;
   /** Told of each error that ends a request here, once. */
   readonly onError: (error: ProxyError) => void;
 }
@@ -191,6 +194,7 @@ class RescueSink extends PassingResponse {
       fields.push(headerField(PROXY_ERROR, headerSafe(message)));
       if (rescue.close) fields.push(PROXY_CONNECTION_CLOSE);
     }
+    if (this.#edge.options.dated === true && this.#version === 20) fields.push(dateField());
     const head = new ResponseHead(this.#version, status, statusField(status), fields);
     head.closeConnection = rescue.close;
     return head;

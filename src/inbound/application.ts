@@ -1,3 +1,4 @@
+import { parseAddr, type NameAddr } from "../addr/name-addr.ts";
 import { formatSocketAddr, type SocketAddr } from "../addr/socket-addr.ts";
 import { ProxyError } from "../errors/proxy-error.ts";
 import { ReconnectingH2 } from "../http/client/reconnecting-h2.ts";
@@ -8,7 +9,7 @@ import { QueuedService } from "../http/queued-service.ts";
 import { TraceRequests, type TracePoints } from "../http/trace-requests.ts";
 import type { Log } from "../log/log.ts";
 import type { Families } from "../metrics/families.ts";
-import { INBOUND_DIALLED_LABELS, inboundEndpointLabels } from "../metrics/labels.ts";
+import { authorityText, INBOUND_DIALLED_LABELS, inboundEndpointLabels } from "../metrics/labels.ts";
 import { formatMeta, type Meta } from "../policy/meta.ts";
 import { ConcurrencyLimit } from "../stack/concurrency-limit.ts";
 import { IdleCache, type Handle } from "../stack/idle-cache.ts";
@@ -19,9 +20,11 @@ import type { Clock } from "../time/clock.ts";
 import { connectTcp } from "../transport/connect.ts";
 import type { SocketTransport } from "../transport/socket-transport.ts";
 import type { TransportMetrics } from "../transport/transport-metrics.ts";
-import { ApplicationService } from "./application-service.ts";
+import { ApplicationService, CountDispatched } from "./application-service.ts";
 import { clientIdOf, type InboundConnection } from "./connection.ts";
 import type { ApplicationOptions, Applications } from "./context.ts";
+import type { InboundProfiles } from "./profiles.ts";
+import { InboundRequestMetrics } from "./request-metrics.ts";
 
 /**
  * What a client stack towards the application is built for. Connections to the application are never shared between
@@ -33,8 +36,12 @@ export interface ApplicationTarget {
   readonly version: 1 | 2;
   /** The authority of the request: applications may tell virtual hosts apart by connection. */
   readonly authority: string;
+  /** What the client's proxy calls this workload, by `l5d-dst-canonical`. */
+  readonly canonical: string | undefined;
   readonly server: { readonly meta: Meta; readonly port: number };
   readonly route: Meta;
+  /** The route is one of gRPC. */
+  readonly isGrpc: boolean;
   readonly authorization: Meta;
 }
 
@@ -50,6 +57,7 @@ export class ApplicationClients implements Applications {
   readonly #transportMetrics: TransportMetrics;
   readonly #trace: TracePoints | undefined;
   readonly #taps: TapRegistry | undefined;
+  readonly #profiles: InboundProfiles | undefined;
   readonly #options: ApplicationOptions;
   readonly #isOwnPort: (port: number) => boolean;
   readonly #inFlight: ConcurrencyLimit;
@@ -68,6 +76,8 @@ export class ApplicationClients implements Applications {
       readonly transportMetrics: TransportMetrics;
       readonly trace?: TracePoints | undefined;
       readonly taps?: TapRegistry | undefined;
+      /** Undefined: nobody is asked for profiles. */
+      readonly profiles?: InboundProfiles | undefined;
     },
     options: ApplicationOptions,
     isOwnPort: (port: number) => boolean,
@@ -79,6 +89,7 @@ export class ApplicationClients implements Applications {
     this.#transportMetrics = base.transportMetrics;
     this.#trace = base.trace;
     this.#taps = base.taps;
+    this.#profiles = base.profiles;
     this.#options = options;
     this.#isOwnPort = isOwnPort;
     this.#inFlight = new ConcurrencyLimit(options.maxInFlight);
@@ -88,6 +99,10 @@ export class ApplicationClients implements Applications {
       maxIdle: IDLE_STACKS_MAX,
       dispose: (stack) => stack.close(),
     });
+  }
+
+  get hasRoom(): boolean {
+    return this.#inFlight.hasRoom;
   }
 
   acquire(target: ApplicationTarget): Handle<HttpService> {
@@ -114,12 +129,15 @@ export class ApplicationClients implements Applications {
 
   close(): void {
     this.#stacks.clear();
+    this.#profiles?.close();
   }
 
   #build(target: ApplicationTarget): ApplicationStack {
     const { connection, server, route, authorization } = target;
+    const logical = logicalName(target);
     const labels = inboundEndpointLabels({
-      authority: undefined,
+      authority:
+        this.#options.authorityLabels === true && logical !== undefined ? authorityText(logical) : undefined,
       target: connection.target,
       tls: connection.tls,
       server,
@@ -127,11 +145,17 @@ export class ApplicationClients implements Applications {
       authorization,
     });
     const metrics = new EndpointMetrics(this.#families, labels, () => this.#clock.nowMs());
-    const client = target.version === 1 ? this.#http1(connection.target) : this.#http2(connection.target);
+    const client =
+      target.version === 1
+        ? this.#http1(connection.target, metrics)
+        : this.#http2(connection.target, metrics);
+    const requests = new InboundRequestMetrics(this.#families, server, route, target.isGrpc);
     const tapped = this.#tapped(target, client.service);
-    const counted = new ApplicationService(metrics, this.#inFlight, tapped);
-    const service = this.#trace === undefined ? counted : new TraceRequests(counted, this.#trace.client);
-    return new ApplicationStack(service, () => {
+    const counted = new ApplicationService(metrics, requests, this.#inFlight, tapped);
+    const traced = this.#trace === undefined ? counted : new TraceRequests(counted, this.#trace.client);
+    const profile = logical && this.#profiles?.acquire(logical);
+    return new ApplicationStack(profile?.value.around(traced) ?? traced, () => {
+      profile?.release();
       client.close();
       metrics.close();
     });
@@ -145,18 +169,18 @@ export class ApplicationClients implements Applications {
     return new TappedService(this.#taps, point, inner);
   }
 
-  #http1(addr: SocketAddr): Client {
+  #http1(addr: SocketAddr, metrics: EndpointMetrics): Client {
     const pool = new H1Pool({
       clock: this.#clock,
       maxIdle: this.#options.maxIdleHttp1,
       idleTimeoutMs: this.#options.http1IdleTimeoutMs,
       connect: () => this.connect(addr),
     });
-    return { service: pool, close: () => pool.close() };
+    return { service: new CountDispatched(metrics, pool), close: () => pool.close() };
   }
 
   /** One connection, made before it is needed; while the application is down requests wait until failfast. */
-  #http2(addr: SocketAddr): Client {
+  #http2(addr: SocketAddr, metrics: EndpointMetrics): Client {
     const { connectBackoff, http2Client, queueCapacity, failfastTimeoutMs } = this.#options;
     const h2 = new ReconnectingH2({
       clock: this.#clock,
@@ -178,7 +202,7 @@ export class ApplicationClients implements Applications {
       failfastTimeoutMs,
       name: formatSocketAddr(addr),
       isReady: () => h2.ready,
-      inner: h2,
+      inner: new CountDispatched(metrics, h2),
     });
     h2.start();
     return {
@@ -210,9 +234,31 @@ class ApplicationStack implements HttpService {
   }
 }
 
-function keyOf({ connection, version, authority, server, route, authorization }: ApplicationTarget): string {
+/**
+ * The name under which the client knows this workload: what its proxy says, else the authority of the request. None for
+ * addresses.
+ */
+function logicalName({ canonical, authority }: ApplicationTarget): NameAddr | undefined {
+  const told = canonical === undefined ? undefined : parseAddr(canonical);
+  if (told?.ok === true && told.value.kind === "name") return told.value.name;
+  const asked = parseAddr(authority, HTTP_PORT);
+  return asked.ok && asked.value.kind === "name" ? asked.value.name : undefined;
+}
+
+const HTTP_PORT = 80;
+
+function keyOf({
+  connection,
+  version,
+  authority,
+  canonical,
+  server,
+  route,
+  authorization,
+}: ApplicationTarget): string {
   const { tls, target } = connection;
   const client = tls.kind === "established" ? `id ${clientIdOf(connection) ?? ""}` : tls.kind;
   const policy = `${formatMeta(server.meta)} ${formatMeta(route)} ${formatMeta(authorization)}`;
-  return `${formatSocketAddr(target)} h${version} ${authority} ${client} ${policy}`;
+  // What the client chose comes last, so that no choice of it reads as somebody else's key.
+  return `${formatSocketAddr(target)} h${version} ${client} ${policy} ${authority} ${canonical ?? ""}`;
 }

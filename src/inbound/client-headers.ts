@@ -23,24 +23,37 @@ import {
 export class ClientHeaders implements HttpService {
   readonly #inner: HttpService;
   readonly #clientId: HeaderField | undefined;
+  readonly #stripsAll: boolean;
 
-  /** @param clientId verified; undefined for a client that is not meshed. */
-  constructor(inner: HttpService, clientId: string | undefined) {
+  /**
+   * @param clientId verified; undefined for a client that is not meshed.
+   * @param stripsAll takes every `l5d-*` header from clients that are not meshed. An application that copies what it was sent
+   * to its own calls would else pass on what its outbound proxy obeys, as `l5d-dst-override` in ingress mode.
+   */
+  constructor(inner: HttpService, clientId: string | undefined, stripsAll = false) {
     this.#inner = inner;
+    this.#stripsAll = stripsAll;
     this.#clientId = clientId === undefined ? undefined : internField(CLIENT_ID, clientId);
   }
 
   call(head: RequestHead, last: boolean, response: ResponseSink): Sink {
-    // Always removed: otherwise anybody could pass for anybody.
-    removeFields(head.fields, CLIENT_ID);
-    if (this.#clientId !== undefined) head.fields.push(this.#clientId);
-    else for (const name of SAID_BY_PROXIES) removeFields(head.fields, name);
+    // The client's own claims are always removed: otherwise anybody could pass for anybody.
+    if (this.#clientId !== undefined) {
+      removeFields(head.fields, CLIENT_ID);
+      head.fields.push(this.#clientId);
+    } else if (this.#stripsAll) {
+      head.fields = head.fields.filter(({ name }) => !name.text.startsWith("l5d-"));
+    } else {
+      for (const name of SAID_BY_PROXIES) removeFields(head.fields, name);
+    }
     return this.#inner.call(head, last, response);
   }
 }
 
 const CLIENT_ID = headerName(L5D_CLIENT_ID);
-const SAID_BY_PROXIES: readonly HeaderName[] = [
+/** Headers that mean something only from proxies. */
+export const SAID_BY_PROXIES: readonly HeaderName[] = [
+  L5D_CLIENT_ID,
   L5D_ORIG_PROTO,
   L5D_PROXY_CONNECTION,
   L5D_PROXY_ERROR,

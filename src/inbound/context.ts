@@ -72,6 +72,8 @@ export interface NamedTarget {
 
 /** Where authorized traffic goes. */
 export interface Applications {
+  /** Whether one more request may be in flight. Asked before policy: what is shed costs nothing, also of a rate limit. */
+  readonly hasRoom: boolean;
   /** A service for the requests of one client, kept while it is held. */
   acquire(target: ApplicationTarget): Handle<HttpService>;
   /** A connection for bytes that are not HTTP. Rejects with a ProxyError. */
@@ -84,6 +86,10 @@ export interface InboundOptions {
   readonly ips: readonly Ip[];
   readonly detectTimeoutMs: number;
   readonly http2Server: H2ServerOptions;
+  /** Whether clients that are not meshed may send no `l5d-*` header at all. */
+  readonly stripsL5dHeaders?: boolean;
+  /** Whether requests with several, malformed or differing hosts are passed on as they came, as the model does (DEV-3). */
+  readonly anyHost?: boolean;
 }
 
 /** How applications are reached. */
@@ -99,5 +105,7 @@ export interface ApplicationOptions {
   /** Requests that may wait for response headers, all applications together (LIM-23). */
   readonly maxInFlight: number;
   readonly failfastTimeoutMs: number;
+  /** Whether metrics show the name that a request asks for, which clients choose. */
+  readonly authorityLabels?: boolean;
   readonly idleTimeoutMs: number;
 }

@@ -1,4 +1,5 @@
 import type { ProxyError } from "../errors/proxy-error.ts";
+import { unreachableAs } from "./rescue.ts";
 
 /**
  * The value of the label `error` in `inbound_{http,tcp}_errors_total`; undefined for what has a metric of its own or is
@@ -31,4 +32,9 @@ export function errorLabel({ code }: ProxyError): string | undefined {
     default:
       return "unexpected";
   }
+}
+
+/** The same for a request: an application that cannot be reached has answered it, and is counted by that. */
+export function requestErrorLabel(error: ProxyError): string | undefined {
+  return unreachableAs(error.code) === undefined ? errorLabel(error) : undefined;
 }

@@ -1,5 +1,6 @@
 import { formatSocketAddr } from "../addr/socket-addr.ts";
 import { ProxyError } from "../errors/proxy-error.ts";
+import { L5D_DST_CANONICAL } from "../headers.ts";
 import {
   DiscardSink,
   type HttpService,
@@ -21,9 +22,13 @@ import { isAudited } from "../policy/default-policies.ts";
 import { metaGroup, metaKind, metaName } from "../policy/meta.ts";
 import type { Authorization } from "../policy/server-policy.ts";
 import type { Handle } from "../stack/idle-cache.ts";
+import { findField, headerName } from "../wire/header-field.ts";
+import { tooManyInFlight } from "./application-service.ts";
 import { clientIdOf, clientOf, decisionOf, type InboundConnection } from "./connection.ts";
 import type { InboundContext } from "./context.ts";
 import type { PortPolicy, ServerRouteMatch } from "./port-policy.ts";
+
+const DST_CANONICAL = headerName(L5D_DST_CANONICAL);
 
 /** What the policy in force says of one client and one route. It cannot change before the policy does. */
 type Decision =
@@ -42,7 +47,7 @@ const CLIENTS_PER_ROUTE_MAX = 64;
 
 /**
  * Decides every request of one connection by the policy that is in force when it arrives, and sends it to the
- * application: route, authorization, filters, rate limit, in this order.
+ * application: room in flight, route, authorization, filters, rate limit, in this order.
  *
  * Source: linkerd2-proxy, linkerd/app/inbound/src/policy/http.rs.
  */
@@ -62,6 +67,7 @@ export class InboundRouter implements HttpService {
   }
 
   call(head: RequestHead, last: boolean, response: ResponseSink): Sink {
+    if (!this.#context.applications.hasRoom) return refuse(response, tooManyInFlight());
     const policy = this.#policyOfNow();
     const match = policy.find(head);
     if (match === undefined) {
@@ -145,7 +151,10 @@ export class InboundRouter implements HttpService {
     const authority = head.authority?.value ?? "";
     // A connection carries requests of one version only, unless HTTP/1 requests travel over HTTP/2.
     const version = this.#version === 1 || head.version !== 20 ? 1 : 2;
-    const key = version === 1 ? authority : `2 ${authority}`;
+    const canonical = findField(head.fields, DST_CANONICAL)?.value;
+    // Nearly always the same name; then it costs nothing to tell the two apart.
+    const name = canonical === undefined || canonical === authority ? authority : `${authority} ${canonical}`;
+    const key = version === 1 ? name : `2 ${name}`;
     const known = clients.get(key);
     if (known !== undefined) return known.value;
     if (clients.size >= CLIENTS_PER_ROUTE_MAX) releaseAll(clients);
@@ -153,8 +162,10 @@ export class InboundRouter implements HttpService {
       connection: this.#connection,
       version,
       authority,
+      canonical,
       server: decisionOf(this.#connection, policy).server,
       route: match.route.meta,
+      isGrpc: policy.isGrpc,
       authorization: authorization.meta,
     });
     clients.set(key, client);

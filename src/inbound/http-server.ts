@@ -7,11 +7,13 @@ import { RescueService } from "../http/respond.ts";
 import { H1Server } from "../http/server/h1.ts";
 import { H2Server } from "../http/server/h2.ts";
 import { TraceRequests } from "../http/trace-requests.ts";
+import type { Log } from "../log/log.ts";
 import { countEvent } from "../metrics/count-event.ts";
 import { inboundAcceptedLabels, inboundHttpErrorLabels } from "../metrics/labels.ts";
 import { ClientOfRequest } from "../tap/client-of-request.ts";
 import { replay } from "../transport/replay.ts";
 import type { SocketTransport } from "../transport/socket-transport.ts";
+import { STRICT } from "../wire/http1/parser.ts";
 import { ClientHeaders } from "./client-headers.ts";
 import {
   clientIdOf,
@@ -21,9 +23,9 @@ import {
   type InboundConnection,
 } from "./connection.ts";
 import type { InboundContext } from "./context.ts";
-import { errorLabel } from "./errors.ts";
+import { requestErrorLabel } from "./errors.ts";
 import { InboundRouter } from "./http-router.ts";
-import { INBOUND_RESCUE } from "./rescue.ts";
+import { INBOUND_RESCUE, unreachableAs } from "./rescue.ts";
 
 /**
  * Serves HTTP on a connection. From the outside in:
@@ -54,29 +56,37 @@ export function serveHttp(
   const { server } = decisionOf(connection, connection.policy.value);
   context.transportMetrics.track(transport, inboundAcceptedLabels(connection.target, connection.tls, server));
 
+  const client = formatSocketAddr(connection.client);
   const router = new InboundRouter(context, connection, version);
   const authority = defaultAuthority === undefined ? undefined : authorityOf(defaultAuthority);
   const noted = context.taps === undefined ? router : new ClientOfRequest(router, connection.client);
-  const annotated = new ClientHeaders(new NormalizeAuthority(noted, authority), clientIdOf(connection));
+  const annotated = new ClientHeaders(
+    new NormalizeAuthority(noted, authority),
+    clientIdOf(connection),
+    context.options.stripsL5dHeaders,
+  );
   // Only a peer proxy carries HTTP/1 over HTTP/2: nobody else is believed to.
-  const downgraded = version === 2 && isMeshed(connection) ? new OrigProtoDowngrade(annotated) : annotated;
+  const downgraded =
+    version === 2 && isMeshed(connection)
+      ? new OrigProtoDowngrade(annotated, warnOnce(log, client))
+      : annotated;
   const rescued = new RescueService(downgraded, {
     table: INBOUND_RESCUE,
     outermost: true,
     informationalHeaders: isMeshed(connection),
     prefix: describeConnection(connection),
+    dated: true,
     onError: (error) => {
-      const label = errorLabel(error);
-      if (label === undefined) return;
-      countEvent(families.inboundHttpErrorsTotal, inboundHttpErrorLabels(label, connection.target, server));
-      log.info("Request failed", {
-        "client.addr": formatSocketAddr(connection.client),
-        error: error.message,
-      });
+      const label = requestErrorLabel(error);
+      if (label !== undefined) {
+        countEvent(families.inboundHttpErrorsTotal, inboundHttpErrorLabels(label, connection.target, server));
+      }
+      if (label !== undefined || unreachableAs(error.code) !== undefined) {
+        log.info("Request failed", { "client.addr": client, error: error.message });
+      }
     },
   });
   const traced = context.trace === undefined ? rescued : new TraceRequests(rescued, context.trace.server);
-  const client = formatSocketAddr(connection.client);
   const service =
     context.accessLog === undefined
       ? traced
@@ -85,11 +95,32 @@ export function serveHttp(
     leave();
     router.close();
   };
+  const { anyHost = false } = context.options;
   const rejections = countRejections(families, "inbound", connection.client, log);
   const http =
     version === 1
-      ? new H1Server(transport, service, { clock, onClose, ...rejections })
-      : new H2Server(transport, service, { ...context.options.http2Server, clock, onClose, ...rejections });
+      ? new H1Server(transport, service, {
+          clock,
+          leniency: { ...STRICT, anyHost },
+          onClose,
+          ...rejections,
+        })
+      : new H2Server(transport, service, {
+          ...context.options.http2Server,
+          oneHost: !anyHost,
+          clock,
+          onClose,
+          ...rejections,
+        });
   const leave = drain.join(() => http.drain());
   replay(transport, http, prefix);
+}
+
+/** A peer whose `l5d-orig-proto` says nothing that we know is served as it speaks, and told of once. */
+function warnOnce(log: Log, client: string): () => void {
+  let warned = false;
+  return () => {
+    if (!warned) log.warn("Unknown l5d-orig-proto", { "client.addr": client });
+    warned = true;
+  };
 }

@@ -5,10 +5,20 @@ import { ProxyError } from "../errors/proxy-error.ts";
 import type { HttpService } from "../http/message.ts";
 import type { AcceptedSocket } from "../transport/listen.ts";
 import { whenClosed } from "../transport/when-closed.ts";
+import { EndpointMetrics } from "../http/endpoint-metrics.ts";
+import { inboundEndpointLabels } from "../metrics/labels.ts";
+import { ConcurrencyLimit } from "../stack/concurrency-limit.ts";
+import type { Handle } from "../stack/idle-cache.ts";
+import { ApplicationService, CountDispatched } from "./application-service.ts";
+import type { ApplicationTarget } from "./application.ts";
 import type { InboundConnection } from "./connection.ts";
 import type { InboundContext } from "./context.ts";
 import { serveHttp } from "./http-server.ts";
 import { unwrapTls } from "./unwrap-tls.ts";
+
+/** Requests to our own servers that may wait for a response at once: probes, scrapes and operators, not traffic. */
+const OWN_IN_FLIGHT_MAX = 100;
+const inFlight = new ConcurrencyLimit(OWN_IN_FLIGHT_MAX);
 
 /** Nobody has a reason to think about the first bytes to an admin port for longer; a handshake may take its usual time. */
 const DETECT_TIMEOUT_MS = 1_000;
@@ -33,7 +43,10 @@ export async function acceptForOwnServer(
     // Traces are about applications.
     trace: undefined,
     applications: {
-      acquire: () => ({ value: service, release: () => {} }),
+      get hasRoom() {
+        return inFlight.hasRoom;
+      },
+      acquire: (target) => countedService(inbound, target, service),
       connect: () => Promise.reject(new ProxyError("unexpected", "this port speaks HTTP only")),
     },
   };
@@ -61,4 +74,19 @@ export async function acceptForOwnServer(
       error: error.message,
     });
   }
+}
+
+/** Our own services are counted as applications are, in the legacy families. */
+function countedService(
+  { families, clock }: InboundContext,
+  { connection: { target, tls }, server, route, authorization }: ApplicationTarget,
+  service: HttpService,
+): Handle<HttpService> {
+  const labels = inboundEndpointLabels({ authority: undefined, target, tls, server, route, authorization });
+  const metrics = new EndpointMetrics(families, labels, () => clock.nowMs());
+  const dispatched = new CountDispatched(metrics, service);
+  return {
+    value: new ApplicationService(metrics, undefined, inFlight, dispatched),
+    release: () => metrics.close(),
+  };
 }

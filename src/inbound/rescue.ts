@@ -1,4 +1,23 @@
-import { respondWith, type RescueRow } from "../http/respond.ts";
+import type { ErrorCode } from "../errors/proxy-error.ts";
+import { respondWith, type Responding, type RescueRow } from "../http/respond.ts";
+
+/**
+ * An application that cannot be reached, or that leaves: the client gets a response, which counts as the application's own.
+ * Such errors are therefore not counted once more as errors of the proxy.
+ *
+ * Source: linkerd2-proxy, linkerd/app/inbound/src/http/router.rs (ClientRescue).
+ */
+const UNREACHABLE: ReadonlyMap<ErrorCode, Responding> = new Map([
+  ["io", respondWith(502, 14, "close")],
+  ["bad_message", respondWith(502, 14, "close")],
+  ["upstream_closed", respondWith(502, 14, "close")],
+  ["connect_timeout", respondWith(504, 4, "close")],
+]);
+
+/** What the client gets for such an error; undefined for errors of any other kind. */
+export function unreachableAs(code: ErrorCode): Responding | undefined {
+  return UNREACHABLE.get(code);
+}
 
 /**
  * Errors of an inbound HTTP request, as the client sees them. Codes without a row become 500, closing.
@@ -16,10 +35,7 @@ export const INBOUND_RESCUE: readonly RescueRow[] = [
   { code: "failfast", rescue: respondWith(504, 4, "close") },
   { code: "loadshed", rescue: respondWith(503, 14, "close") },
   { code: "invalid_policy", rescue: respondWith(500, 13, "close") },
-  { code: "io", rescue: respondWith(502, 14, "close") },
-  { code: "bad_message", rescue: respondWith(502, 14, "close") },
-  { code: "upstream_closed", rescue: respondWith(502, 14, "close") },
-  { code: "connect_timeout", rescue: respondWith(504, 4, "close") },
+  ...[...UNREACHABLE].map(([code, rescue]) => ({ code, rescue })),
   { code: "h2_reset", rescue: { kind: "reset" } },
   { code: "h2_goaway", rescue: { kind: "reset" } },
 ];

@@ -9,6 +9,8 @@
  *   serve HTTP      errors to responses, downgrade, client identity, authority            http-server.ts, rescue.ts
  *     route         route, authorize, filter, limit each request                          http-router.ts
  *     application   a client per identity, route and authority                            application.ts
+ *       profile     counts by the routes of a ServiceProfile                              profiles.ts, profile-routes.ts
+ *       exchange    counts, bounds what is in flight                                      application-service.ts
  */
 import type { SocketAddr } from "../addr/socket-addr.ts";
 import { listen, type Listener } from "../transport/listen.ts";

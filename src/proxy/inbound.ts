@@ -5,6 +5,7 @@ import type { ControlPlane } from "../control/control-plane.ts";
 import { ApplicationClients } from "../inbound/application.ts";
 import type { TracePoints } from "../http/trace-requests.ts";
 import type { InboundContext } from "../inbound/context.ts";
+import { InboundProfiles } from "../inbound/profiles.ts";
 import { PolicyStore } from "../inbound/policy-store.ts";
 import { defaultServerPolicy, opaqueServerPolicy } from "../policy/default-policies.ts";
 import { Terminator } from "../tls/terminate.ts";
@@ -46,8 +47,17 @@ export function inboundSide(
   });
   const log = logging.log.target("linkerd_app_inbound").span("inbound");
   const base = { clock, random, families, transportMetrics, trace, taps };
+  const profiles = new InboundProfiles(
+    { clock, control, families },
+    {
+      suffixes: config.control.profileSuffixes,
+      initialTimeoutMs: config.inbound.profileInitialTimeoutMs,
+      idleTimeoutMs: config.inbound.discoveryIdleTimeoutMs,
+      capacity: config.inbound.httpQueueCapacity,
+    },
+  );
   const applications = new ApplicationClients(
-    { ...base, log },
+    { ...base, log, profiles },
     {
       connectTimeoutMs: config.inbound.connectTimeoutMs,
       connectKeepAliveMs: config.inbound.connectKeepAliveMs,
@@ -59,6 +69,7 @@ export function inboundSide(
       queueCapacity: config.inbound.httpQueueCapacity,
       maxInFlight: config.inbound.maxInFlightRequests,
       failfastTimeoutMs: config.inbound.httpFailfastTimeoutMs,
+      authorityLabels: config.inbound.authorityLabels,
       idleTimeoutMs: config.inbound.discoveryIdleTimeoutMs,
     },
     isOwnPort,
@@ -78,6 +89,8 @@ export function inboundSide(
       ips: config.inbound.ips,
       detectTimeoutMs: config.inbound.detectTimeoutMs,
       http2Server: http2Server(config.inbound.http2Server),
+      stripsL5dHeaders: config.inbound.stripsL5dHeaders,
+      anyHost: config.inbound.anyHost,
     },
   };
   return {

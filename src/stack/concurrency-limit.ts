@@ -15,6 +15,10 @@ export class ConcurrencyLimit {
     return this.#inFlight;
   }
 
+  get hasRoom(): boolean {
+    return this.#inFlight < this.#max;
+  }
+
   /** Takes a place. @returns false if there is none; otherwise `release` must follow exactly once. */
   tryAcquire(): boolean {
     if (this.#inFlight >= this.#max) return false;

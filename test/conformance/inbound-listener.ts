@@ -31,6 +31,10 @@ export interface InboundListenerOptions {
   /** For every port; default: open to everybody. */
   readonly policy?: Watch<ServerPolicy>;
   readonly accessLog?: AccessLogOutput;
+  readonly authorityLabels?: boolean;
+  readonly stripsL5dHeaders?: boolean;
+  readonly anyHost?: boolean;
+  readonly maxInFlight?: number;
 }
 
 /** The inbound stack as the proxy composes it, every port open to everybody unless a policy says otherwise. */
@@ -75,8 +79,9 @@ export async function startInbound(
       maxIdleHttp1: 10,
       http1IdleTimeoutMs: IDLE_TIMEOUT_MS,
       queueCapacity: 10_000,
-      maxInFlight: 100_000,
+      maxInFlight: options.maxInFlight ?? 100_000,
       failfastTimeoutMs: CONNECT_TIMEOUT_MS,
+      authorityLabels: options.authorityLabels ?? false,
       idleTimeoutMs: IDLE_TIMEOUT_MS,
     },
     () => false,
@@ -95,7 +100,13 @@ export async function startInbound(
       applications,
       drain: new Drain(),
       accessLog: options.accessLog,
-      options: { ips: [], detectTimeoutMs: DETECT_TIMEOUT_MS, http2Server: {} },
+      options: {
+        ips: [],
+        detectTimeoutMs: DETECT_TIMEOUT_MS,
+        http2Server: {},
+        stripsL5dHeaders: options.stripsL5dHeaders ?? false,
+        anyHost: options.anyHost ?? false,
+      },
     },
     { addr: socketAddr("127.0.0.1:0"), backlog: undefined, keepAliveMs: undefined, userTimeoutMs: undefined },
   );
@@ -114,7 +125,7 @@ export async function startInbound(
 }
 
 /** A control plane that has nothing to say: the default policy stays in force. */
-const NOBODY: ControlPlane = {
+export const NOBODY: ControlPlane = {
   unreachable: undefined,
   watchProfile: () => Promise.resolve(undefined),
   watchOutboundPolicy: () => Promise.resolve({ kind: "not_found" }),

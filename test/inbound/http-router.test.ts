@@ -12,7 +12,7 @@ import {
   type HttpService,
   type ResponseSink,
 } from "../../src/http/message.ts";
-import { ApplicationService } from "../../src/inbound/application-service.ts";
+import { ApplicationService, CountDispatched } from "../../src/inbound/application-service.ts";
 import type { ApplicationTarget } from "../../src/inbound/application.ts";
 import type { InboundConnection } from "../../src/inbound/connection.ts";
 import type { InboundContext } from "../../src/inbound/context.ts";
@@ -54,6 +54,7 @@ function setUp(policy: ServerPolicy) {
     log: NO_LOG,
     families,
     applications: {
+      hasRoom: true,
       acquire: (target) => {
         const entry = { target, held: true };
         acquired.push(entry);
@@ -150,7 +151,8 @@ function limited(max: number) {
   const waiting: SeenRequest[] = [];
   const seen = new RecordingApp((request) => void waiting.push(request));
   const metrics = new EndpointMetrics(families, [["direction", "inbound"]], () => clock.nowMs());
-  const service = new ApplicationService(metrics, new ConcurrencyLimit(max), seen);
+  const dispatched = new CountDispatched(metrics, seen);
+  const service = new ApplicationService(metrics, undefined, new ConcurrencyLimit(max), dispatched);
   return { service, waiting, metrics, clock, registry };
 }
 

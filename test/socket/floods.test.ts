@@ -153,7 +153,7 @@ describe("floods through the running proxy", { timeout: 60_000 }, () => {
     assert.ok(peak - before <= growthMiB, `memory grew by ${(peak - before).toFixed(1)} MiB`);
   };
 
-  test("H2-A05 rapid resets end their connections, and are cancelled at the application", async () => {
+  test("invariant 34: H2-A05 rapid resets end their connections, and are cancelled at the application", async () => {
     /** Opens and resets 128 streams at a time until the connection ends. @returns how many. */
     const flood = async (): Promise<number> => {
       const peer = await RawH2Socket.open(port("http2"));
@@ -213,7 +213,7 @@ describe("floods through the running proxy", { timeout: 60_000 }, () => {
     });
   });
 
-  test("H2-A06 connections that die inside of a header block hurt nobody", async () => {
+  test("invariant 34: H2-A06 connections that die inside of a header block hurt nobody", async () => {
     await during(16, async () => {
       for (let i = 0; i < 50; i++) {
         const peer = await RawH2Socket.open(port("http2"));
@@ -263,7 +263,7 @@ describe("floods through the running proxy", { timeout: 60_000 }, () => {
     });
   });
 
-  test("SL-01 SL-02 clients that trickle heads and bodies are held within a bound", async () => {
+  test("invariant 34: SL-01 SL-02 clients that trickle heads and bodies are held within a bound", async () => {
     await during(SLOW_CONNECTIONS * 0.04 + 16, async () => {
       const sockets: Socket[] = [];
       for (let i = 0; i < SLOW_CONNECTIONS; i++) {

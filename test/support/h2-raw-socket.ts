@@ -26,6 +26,11 @@ export class RawH2Socket {
   static async open(port: number, settings: readonly number[] = []): Promise<RawH2Socket> {
     const socket = connect({ port, host: "127.0.0.1", noDelay: true });
     await once(socket, "connect");
+    return RawH2Socket.over(socket, settings);
+  }
+
+  /** The same over a connection that stands. */
+  static over(socket: Socket, settings: readonly number[] = []): RawH2Socket {
     const peer = new RawH2Socket(socket);
     const payload = Buffer.alloc(settings.length * 3);
     for (let i = 0; i < settings.length; i += 2) {

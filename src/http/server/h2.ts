@@ -63,6 +63,7 @@ export class H2Server extends H2Connection implements ServerStreamOwner {
     super(transport, options, "downstream");
     this.#service = service;
     this.#addsDate = options.addsDate === true;
+    this.heads.oneHost = options.oneHost === true;
     const { pendingResetStreams } = options;
     this.#pendingResets =
       pendingResetStreams === undefined ? undefined : new PendingResets(pendingResetStreams);

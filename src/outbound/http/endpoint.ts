@@ -181,6 +181,7 @@ export class EndpointStack implements HttpEndpoint {
   }
 
   call(head: RequestHead, last: boolean, response: ResponseSink): Sink {
+    this.#metrics.countRequest();
     const traced = this.#trace === undefined ? response : this.#trace.begin(head, response);
     const exchange =
       this.#judgement === undefined

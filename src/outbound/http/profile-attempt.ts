@@ -3,7 +3,8 @@ import type { HttpService, RequestHead, ResponseHead, ResponseSink, Sink } from 
 import type { Clock } from "../../time/clock.ts";
 import type { HeaderField } from "../../wire/header-field.ts";
 import { HeldResponse } from "./held-response.ts";
-import type { ProfileClassifier, ProfileOutcome } from "./profile-classify.ts";
+import type { Outcome } from "../../classify/http.ts";
+import type { ProfileClassifier } from "../../policy/profile-classify.ts";
 
 /** What an attempt needs of the exchange that it belongs to. */
 export interface RetryingExchange {
@@ -13,7 +14,7 @@ export interface RetryingExchange {
   /** Towards the application. */
   readonly response: ResponseSink;
   /** Whether a response is to be dropped for another attempt, which is then paid for; else the response is the one. */
-  wantsRetry(outcome: ProfileOutcome): boolean;
+  wantsRetry(outcome: Outcome): boolean;
   /** @param atOnce the response came before the call had returned. */
   retry(atOnce: boolean): void;
   /** The attempt is the last one. */
@@ -125,7 +126,7 @@ export class ProfileAttempt implements ResponseSink {
   }
 
   /** @param over nothing more will come of this attempt. */
-  #isDropped(outcome: ProfileOutcome, over: boolean): boolean {
+  #isDropped(outcome: Outcome, over: boolean): boolean {
     if (!this.#exchange.wantsRetry(outcome)) {
       this.#pass();
       return false;
@@ -153,4 +154,4 @@ export class ProfileAttempt implements ResponseSink {
   }
 }
 
-const NO_RESPONSE: ProfileOutcome = { classification: "success", grpcStatus: "" };
+const NO_RESPONSE: Outcome = { classification: "success", grpcStatus: "" };

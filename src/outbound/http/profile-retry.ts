@@ -5,7 +5,8 @@ import type { RetryTokens } from "../../policy/retry-tokens.ts";
 import type { Clock, Timer } from "../../time/clock.ts";
 import { NameRole, type HeaderField } from "../../wire/header-field.ts";
 import { ProfileAttempt, type RetryingExchange } from "./profile-attempt.ts";
-import type { ProfileClassifier, ProfileOutcome } from "./profile-classify.ts";
+import type { Outcome } from "../../classify/http.ts";
+import type { ProfileClassifier } from "../../policy/profile-classify.ts";
 import type { ProfileRouteMetrics } from "./profile-metrics.ts";
 
 /** Request bodies up to this size are kept for a retry. Source: linkerd2-proxy, linkerd/app/outbound/src/http/retry.rs. */
@@ -103,7 +104,7 @@ class RetriedExchange implements Sink, RetryingExchange {
   }
 
   /** Whatever is not to be retried pays in, also a failure that cannot be retried. */
-  wantsRetry(outcome: ProfileOutcome): boolean {
+  wantsRetry(outcome: Outcome): boolean {
     const { clock, tokens, metrics } = this.#params;
     if (outcome.classification === "success" || !this.#complete || this.#settled) {
       tokens.deposit(clock.nowMs());

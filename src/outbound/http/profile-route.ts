@@ -18,8 +18,9 @@ import type { ConcurrencyLimit } from "../../stack/concurrency-limit.ts";
 import type { Clock } from "../../time/clock.ts";
 import { headerName, internField, removeFields, type HeaderField } from "../../wire/header-field.ts";
 import type { HttpBackend } from "./backend.ts";
-import { ProfileClassifier } from "./profile-classify.ts";
-import { ProfileExchange, ProfileRouteMetrics, type ProfileCounters } from "./profile-metrics.ts";
+import { ProfileClassifier } from "../../policy/profile-classify.ts";
+import { ProfileExchange, type ProfileCounters } from "../../http/profile-counters.ts";
+import { ProfileRouteMetrics } from "./profile-metrics.ts";
 import { ProfileRetry } from "./profile-retry.ts";
 import { ProfileTimeout } from "./profile-timeout.ts";
 

@@ -1,28 +1,21 @@
-import { classifyGrpc, GRPC_UNKNOWN } from "../../classify/grpc.ts";
-import { classifyHttp, type Classification } from "../../classify/http.ts";
-import { GRPC_CONTENT_TYPE, GRPC_STATUS } from "../../headers.ts";
-import type { ProfileRoute } from "../../policy/client-policy.ts";
-import { matchesStatus } from "../../policy/profile-match.ts";
-import { findField, headerName, type HeaderField } from "../../wire/header-field.ts";
+import { classifyGrpc, GRPC_UNKNOWN } from "../classify/grpc.ts";
+import { classifyHttp, type Outcome } from "../classify/http.ts";
+import { GRPC_CONTENT_TYPE, GRPC_STATUS } from "../headers.ts";
+import type { ProfileRoute } from "./client-policy.ts";
+import { matchesStatus } from "./profile-match.ts";
+import { findField, headerName, type HeaderField } from "../wire/header-field.ts";
 
-/** What a response counts as: in metrics, and for retries. */
-export interface ProfileOutcome {
-  readonly classification: Classification;
-  /** Decimal code where it was gRPC that decided, else "". */
-  readonly grpcStatus: string;
-}
-
-const SUCCESS: ProfileOutcome = { classification: "success", grpcStatus: "" };
-const FAILURE: ProfileOutcome = { classification: "failure", grpcStatus: "" };
+const SUCCESS: Outcome = { classification: "success", grpcStatus: "" };
+const FAILURE: Outcome = { classification: "failure", grpcStatus: "" };
 
 /** By code, so that nothing is made per response. */
-const GRPC_OUTCOMES: readonly ProfileOutcome[] = Array.from({ length: 17 }, (_, code) => ({
+const GRPC_OUTCOMES: readonly Outcome[] = Array.from({ length: 17 }, (_, code) => ({
   classification: classifyGrpc(code),
   grpcStatus: String(code),
 }));
 
 /** gRPC without any status: the stream ended before it, as when the client leaves early. */
-const GRPC_OPEN: ProfileOutcome = { classification: "success", grpcStatus: String(GRPC_UNKNOWN) };
+const GRPC_OPEN: Outcome = { classification: "success", grpcStatus: String(GRPC_UNKNOWN) };
 
 /**
  * Judges the responses of one profile route. The first response class that holds for a status decides. Where none does,
@@ -49,7 +42,7 @@ export class ProfileClassifier {
   }
 
   /** The outcome as far as the head tells it; undefined if the trailers may have a say. */
-  atHead(grpcOnly: boolean, status: number, fields: readonly HeaderField[]): ProfileOutcome | undefined {
+  atHead(grpcOnly: boolean, status: number, fields: readonly HeaderField[]): Outcome | undefined {
     for (const { condition, isFailure } of this.#classes) {
       if (matchesStatus(condition, status)) return isFailure ? FAILURE : SUCCESS;
     }
@@ -62,17 +55,17 @@ export class ProfileClassifier {
    *
    * @param trailers undefined if there are none, or none that could be waited for.
    */
-  atEnd(grpcOnly: boolean, status: number, trailers: readonly HeaderField[] | undefined): ProfileOutcome {
+  atEnd(grpcOnly: boolean, status: number, trailers: readonly HeaderField[] | undefined): Outcome {
     return (trailers && ofGrpc(trailers)) ?? (grpcOnly ? GRPC_OPEN : ofStatus(status));
   }
 }
 
-function ofStatus(status: number): ProfileOutcome {
+function ofStatus(status: number): Outcome {
   return classifyHttp(status) === "failure" ? FAILURE : SUCCESS;
 }
 
 /** A number that is no code of gRPC counts as Unknown; what is no number does not count. */
-function ofGrpc(fields: readonly HeaderField[]): ProfileOutcome | undefined {
+function ofGrpc(fields: readonly HeaderField[]): Outcome | undefined {
   const text = findField(fields, GRPC_STATUS_NAME)?.value;
   if (text === undefined || !/^[0-9]{1,5}$/.test(text)) return undefined;
   return GRPC_OUTCOMES[Number(text)] ?? GRPC_OUTCOMES[GRPC_UNKNOWN];

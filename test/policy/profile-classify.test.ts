@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ProfileClassifier } from "../../../src/outbound/http/profile-classify.ts";
-import type { ProfileRoute } from "../../../src/policy/client-policy.ts";
-import { fieldsOf } from "../../support/recording-app.ts";
+import { ProfileClassifier } from "../../src/policy/profile-classify.ts";
+import type { ProfileRoute } from "../../src/policy/client-policy.ts";
+import { fieldsOf } from "../support/recording-app.ts";
 
 type Classes = ProfileRoute["responseClasses"];
 const classOf = (low: number, high: number, isFailure: boolean): Classes[number] => ({
