@@ -3,6 +3,7 @@
  *
  *   accept          original destination, allowed addresses, the policy of the port      accept.ts, policy-store.ts
  *   direct          a peer's connection to our own port: transport header                direct.ts
+ *     gateway       one that names somebody else's service                               ../gateway
  *   unwrap TLS      ours is ended, anybody else's passes through                          unwrap-tls.ts
  *   detect          HTTP/1, HTTP/2 or neither, as far as the policy leaves it open        accept.ts
  *   serve TCP       authorize once, forward, look again when the policy changes           tcp.ts

@@ -1,5 +1,6 @@
 import type { FuzzTarget } from "./target.ts";
 import { clientHello, httpPreface, transportHeader } from "./targets/first-bytes.ts";
+import { forwarded } from "./targets/forwarded.ts";
 import { h1Node } from "./targets/h1-node.ts";
 import { hpackFromNode, hpackToNode } from "./targets/hpack-node.ts";
 import { hpack } from "./targets/hpack.ts";
@@ -12,5 +13,5 @@ export const TARGETS: readonly FuzzTarget[] = [
   ...[h1Request, h1Lenient, h1Response, h1Chunked, h1Drivers, h1Node],
   ...[hpack, hpackToNode, hpackFromNode, h2Server, h2Client],
   ...[clientHello, httpPreface, transportHeader],
-  traceContext,
+  ...[traceContext, forwarded],
 ];

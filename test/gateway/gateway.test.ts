@@ -174,8 +174,11 @@ describe("a gateway", { timeout: 30_000 }, () => {
   });
 
   test("while the control plane says nothing, requests are a 504 in bounded time and bytes are closed", async () => {
+    const known = fresh();
+    givePolicy(known);
     const host = fresh();
-    control.silent.add(host);
+    for (const silent of [known, host]) control.silent.add(silent);
+    assert.equal(await dial(known, undefined, "hello").closed(), "");
     assert.match(
       await dial(host, "http1", GET).closed(),
       /^HTTP\/1\.1 504 Gateway Timeout[^]*did not answer in 40ms/,

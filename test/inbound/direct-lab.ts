@@ -16,7 +16,7 @@ import { parsed } from "../../src/parsed.ts";
 import { defaultServerPolicy } from "../../src/policy/default-policies.ts";
 import type { ServerPolicy } from "../../src/policy/server-policy.ts";
 import { Drain } from "../../src/stack/drain.ts";
-import { systemClock } from "../../src/time/clock.ts";
+import { systemClock, type Clock } from "../../src/time/clock.ts";
 import { HandshakePacer } from "../../src/tls/handshake-pacer.ts";
 import { Terminator } from "../../src/tls/terminate.ts";
 import type { Listener } from "../../src/transport/listen.ts";
@@ -35,6 +35,8 @@ export const DENY = defaultServerPolicy("deny", PARAMS);
 
 export interface LabOptions {
   readonly detectTimeoutMs?: number;
+  /** Default: the system's. */
+  readonly clock?: Clock;
   readonly gateway?: Gateway;
   /** Gets each connection to the application; it echoes if absent. */
   readonly application?: (socket: Socket) => void;
@@ -80,8 +82,7 @@ export class DirectLab {
     return lab;
   }
 
-  #context({ detectTimeoutMs = 10_000, gateway }: LabOptions): InboundContext {
-    const clock = systemClock;
+  #context({ detectTimeoutMs = 10_000, clock = systemClock, gateway }: LabOptions): InboundContext {
     const families = createFamilies(this.#registry);
     const transportMetrics = new TransportMetrics(families);
     this.#registry.beforeScrape(() => transportMetrics.refresh());
