@@ -38,6 +38,8 @@ Options:
                                 (default ${DEFAULT_CLUSTER_NETWORKS})
   --default-inbound-policy P    for ports without a Server (default all-unauthenticated); one of
                                 ${INBOUND_POLICIES.join(", ")}
+  --settle TIME                 how long the folder must be quiet before a change is read, such as 20ms (default 100ms, at
+                                most 10s); a folder that is never quiet is read after four times as long
   --log-level FILTER            such as info, debug, or off (default info)
   --log-format plain|json       (default plain)
   --help
@@ -114,6 +116,7 @@ const FLAGS = {
   "control-plane-namespace": { type: "string", default: "linkerd" },
   "cluster-networks": { type: "string", default: DEFAULT_CLUSTER_NETWORKS },
   "default-inbound-policy": { type: "string", default: "all-unauthenticated" },
+  settle: { type: "string", default: "100ms" },
   "log-level": { type: "string", default: "info" },
   "log-format": { type: "string", default: "plain" },
   help: { type: "boolean", default: false },
@@ -140,6 +143,7 @@ export function parseControlPlaneArgs(args: readonly string[]): ControlPlaneArgs
     problems.push("--resources: found nothing, expected the folder with the manifests");
   const listen = values.listen.map((text) => read("listen", text, parseSocketAddr));
   const identityLifetimeMs = read("identity-lifetime", values["identity-lifetime"], parseLifetime);
+  const settleMs = read("settle", values.settle, parseSettle);
   const serverNames = values["server-name"]?.map((text) => read("server-name", text, parseDomain));
   const trustDomain = read("trust-domain", values["trust-domain"], parseDomain);
   const clusterDomain = read("cluster-domain", values["cluster-domain"], parseDomain);
@@ -169,6 +173,7 @@ export function parseControlPlaneArgs(args: readonly string[]): ControlPlaneArgs
       tokensDir: values.tokens,
       trustAnchorsFile: values["trust-anchors"],
       identityLifetimeMs,
+      settleMs,
       serverNames: firstName === undefined ? undefined : [firstName, ...otherNames],
       settings: {
         trustDomain,
@@ -194,9 +199,21 @@ const UNIT_MS = new Map([
 /** A year, which is as long as the authority itself lives. */
 const LIFETIME_MAX_MS = 365 * 86_400_000;
 
-function parseLifetime(text: string): Parsed<number> {
+const SETTLE_MAX_MS = 10_000;
+
+function parseTime(text: string): number {
   const [, digits, unit] = /^([0-9]{1,9})(ms|s|m|h|d)$/.exec(text) ?? [];
-  const ms = Number(digits) * (UNIT_MS.get(unit ?? "") ?? NaN);
+  return Number(digits) * (UNIT_MS.get(unit ?? "") ?? NaN);
+}
+
+function parseSettle(text: string): Parsed<number> {
+  const ms = parseTime(text);
+  if (ms >= 1 && ms <= SETTLE_MAX_MS) return parsed(ms);
+  return unparsed(`found "${text}", expected a time from 1ms to 10s such as 100ms`);
+}
+
+function parseLifetime(text: string): Parsed<number> {
+  const ms = parseTime(text);
   if (ms >= 1000 && ms <= LIFETIME_MAX_MS) return parsed(ms);
   return unparsed(`found "${text}", expected a time from 1s to 365d such as 24h`);
 }

@@ -685,6 +685,12 @@ export const VARIABLES = {
   outboundHttp2Server: http2Server("OUTBOUND"),
 };
 
+/** Names that the stock injector may set and that have no effect here: each earns a warning at start. */
+export const WITHOUT_EFFECT = new Map([
+  [`${D}_INBOUND_PORTS_REQUIRE_IDENTITY`, "the policy controller decides who needs an identity"],
+  [`${D}_INBOUND_PORTS_REQUIRE_TLS`, "the policy controller decides who needs TLS"],
+]);
+
 type TableEntry = Variable<unknown>;
 
 /** The groups of the table that operators read. */

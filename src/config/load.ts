@@ -1,6 +1,6 @@
 import { formatSocketAddr } from "../addr/socket-addr.ts";
 import type { Config, ForwardConfig, LogConfig, TapConfig } from "./config.ts";
-import { VARIABLES } from "./env-names.ts";
+import { VARIABLES, WITHOUT_EFFECT } from "./env-names.ts";
 import { loadControl } from "./load-control.ts";
 import { loadIdentity } from "./load-identity.ts";
 import { loadTrace } from "./load-trace.ts";
@@ -43,6 +43,9 @@ export function load(strings: Strings, files: Files): Loaded {
   };
   if (config.debugBuffers) {
     warnings.push(`${VARIABLES.debugBuffers.name} is set: freed buffers are overwritten, which costs speed`);
+  }
+  for (const [name, why] of WITHOUT_EFFECT) {
+    if ((strings(name) ?? "") !== "") warnings.push(`${name} is set, but ${why}`);
   }
   // A missing part always comes with a problem that says what it lacks.
   if (r.problems.length > 0 || control === undefined || identity === undefined) {

@@ -33,6 +33,8 @@ export interface EmbeddedOptions {
   readonly trustAnchorsFile?: string | undefined;
   /** Life of issued certificates; default 24 hours. */
   readonly identityLifetimeMs?: number | undefined;
+  /** Quiet time after a change of the folder before it is read; default 100 ms. */
+  readonly settleMs?: number | undefined;
   /** DNS identities that the control plane shows under TLS; default those of the destination and the identity controller. */
   readonly serverNames?: readonly [string, ...string[]] | undefined;
   readonly settings?: Partial<ClusterSettings> | undefined;
@@ -103,7 +105,7 @@ export class EmbeddedControlPlane {
     const { log, clock = systemClock, caDir } = options;
     const settings: ClusterSettings = { ...DEFAULT_SETTINGS, ...options.settings };
     const serverNames = options.serverNames ?? defaultServerNames(settings);
-    const folder = await FolderWatcher.start(options.resourcesDir, clock, log);
+    const folder = await FolderWatcher.start(options.resourcesDir, clock, log, options.settleMs);
     const listeners: FrontListener[] = [];
     const stop = new AbortController();
     let current: CurrentAuthority | undefined;

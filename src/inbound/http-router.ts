@@ -1,4 +1,3 @@
-import { formatSocketAddr } from "../addr/socket-addr.ts";
 import { ProxyError } from "../errors/proxy-error.ts";
 import { L5D_DST_CANONICAL } from "../headers.ts";
 import {
@@ -19,13 +18,13 @@ import type { Counter } from "../metrics/registry.ts";
 import { applyRequestFilters } from "../policy/apply-filters.ts";
 import { authorize } from "../policy/authorize.ts";
 import { isAudited } from "../policy/default-policies.ts";
-import { metaGroup, metaKind, metaName } from "../policy/meta.ts";
 import type { Authorization } from "../policy/server-policy.ts";
 import type { Handle } from "../stack/idle-cache.ts";
 import { findField, headerName } from "../wire/header-field.ts";
 import { tooManyInFlight } from "./application-service.ts";
 import { clientIdOf, clientOf, decisionOf, type InboundConnection } from "./connection.ts";
 import type { InboundContext } from "./context.ts";
+import { decisionFields } from "./decision-fields.ts";
 import type { PortPolicy, ServerRouteMatch } from "./port-policy.ts";
 
 const DST_CANONICAL = headerName(L5D_DST_CANONICAL);
@@ -180,18 +179,8 @@ export class InboundRouter implements HttpService {
   ): void {
     const { log } = this.#context;
     if (!log.enabled("info")) return;
-    log.info(message, {
-      "server.group": metaGroup(policy.meta),
-      "server.kind": metaKind(policy.meta),
-      "server.name": metaName(policy.meta),
-      "route.group": metaGroup(route.meta),
-      "route.kind": metaKind(route.meta),
-      "route.name": metaName(route.meta),
-      "client.tls": this.#connection.tls.kind,
-      "client.id": clientIdOf(this.#connection),
-      "client.addr": formatSocketAddr(this.#connection.client),
-      ...(authorization === undefined ? {} : { "authz.name": metaName(authorization.meta) }),
-    });
+    const by = { route: route.meta, ...(authorization && { authorization: authorization.meta }) };
+    log.info(message, decisionFields(this.#connection, policy, by));
   }
 }
 

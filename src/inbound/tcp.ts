@@ -1,14 +1,14 @@
-import { formatSocketAddr } from "../addr/socket-addr.ts";
 import { ProxyError } from "../errors/proxy-error.ts";
 import { countEvent } from "../metrics/count-event.ts";
 import { inboundAcceptedLabels, inboundDecisionLabels, tcpAllowLabels } from "../metrics/labels.ts";
 import { authorize } from "../policy/authorize.ts";
-import { metaName } from "../policy/meta.ts";
+import { isAudited } from "../policy/default-policies.ts";
 import type { Authorization } from "../policy/server-policy.ts";
 import { forward } from "../transport/forward.ts";
 import type { SocketTransport } from "../transport/socket-transport.ts";
-import { clientIdOf, clientOf, decisionOf, type InboundConnection } from "./connection.ts";
+import { clientOf, decisionOf, type InboundConnection } from "./connection.ts";
 import type { InboundContext } from "./context.ts";
+import { decisionFields } from "./decision-fields.ts";
 import type { PortPolicy } from "./port-policy.ts";
 
 /**
@@ -28,14 +28,18 @@ export async function serveTcp(
   const policy = connection.policy.value;
   const authorization = authorizeTcp(policy, connection);
   const decision = decisionOf(connection, policy);
-  const fields = { "client.addr": formatSocketAddr(connection.client), "client.id": clientIdOf(connection) };
   if (authorization === undefined) {
     countEvent(context.families.inboundTcpAuthzDenyTotal, inboundDecisionLabels(decision));
-    context.log.info("Connection denied", { ...fields, server: metaName(policy.policy.meta) });
+    context.log.info("Connection denied", decisionFields(connection, policy.policy));
     transport.destroy();
     return;
   }
   countEvent(context.families.inboundTcpAuthzAllowTotal, tcpAllowLabels(decision, authorization.meta));
+  if (isAudited(authorization)) {
+    const by = { authorization: authorization.meta };
+    // The model's words for a connection too: one search finds all that is audited.
+    context.log.info("Request allowed", decisionFields(connection, policy.policy, by));
+  }
   const labels = inboundAcceptedLabels(connection.target, connection.tls, decision.server);
   context.transportMetrics.track(transport, labels);
 
@@ -48,21 +52,29 @@ export async function serveTcp(
     transport.destroy();
     throw error;
   }
+  const isRevoked = (next: PortPolicy): boolean => {
+    if (authorizeTcp(next, connection) !== undefined) return false;
+    const now = inboundDecisionLabels(decisionOf(connection, next));
+    countEvent(context.families.inboundTcpAuthzTerminateTotal, now);
+    context.log.info("Connection terminated due to policy change", decisionFields(connection, next.policy));
+    return true;
+  };
+  // It may have changed while the application was dialled; what was read already must not get there then.
+  if (connection.policy.value !== policy && isRevoked(connection.policy.value)) {
+    leave();
+    server.destroy();
+    transport.destroy();
+    return;
+  }
   const watching = new AbortController();
   const tunnel = forward(transport, server, prefix, () => {
     watching.abort();
     leave();
   });
-  const recheck = (next: PortPolicy): void => {
-    if (authorizeTcp(next, connection) !== undefined) return;
-    const now = inboundDecisionLabels(decisionOf(connection, next));
-    countEvent(context.families.inboundTcpAuthzTerminateTotal, now);
-    context.log.info("Connection terminated due to policy change", fields);
+  connection.policy.subscribe(watching.signal, (next) => {
+    if (!isRevoked(next)) return;
     tunnel.abort(new ProxyError("unauthorized", "connection is no longer authorized", { side: "proxy" }));
-  };
-  connection.policy.subscribe(watching.signal, recheck);
-  // It may have changed while the application was dialled.
-  if (connection.policy.value !== policy) recheck(connection.policy.value);
+  });
 }
 
 /** Bytes that are not HTTP are refused where the policy says that HTTP is all there is. */

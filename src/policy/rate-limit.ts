@@ -8,12 +8,15 @@ export interface RateLimited {
 }
 
 /**
- * Identities whose state is remembered at a time. Beyond it the least recently seen is forgotten, which is the one that
- * has had the most time to become idle.
+ * Identities whose state is remembered at a time. States that tell nothing any more are dropped before; beyond the bound the
+ * least recently seen is forgotten, which is the one that has had the most time to become idle.
  */
 export const RATE_LIMIT_IDENTITIES_MAX = 10_000;
 
 const NS_PER_MS = 1e6;
+
+/** More than come at a time, so that the rest of a crowd goes too. */
+const FORGOTTEN_AT_ONCE = 2;
 
 /**
  * The rate limits of one port in this process: total, then an override or the limit of each identity.
@@ -29,15 +32,23 @@ export class RateLimiter {
   /** @param previous the limiter of the policy before this one: limits with the same parameters keep their state. */
   constructor(params: LocalRateLimit, previous?: RateLimiter) {
     const before = previous === undefined ? undefined : previous.#limits;
+    const overrides = params.overrides.flatMap(({ rps, identities }): OverrideCell[] => {
+      const same = before?.overrides.find((o) => o.cell.rps === rps && sameSet(o.identities, identities));
+      const own = same?.cell ?? cell("override", "identity", rps);
+      return own === undefined ? [] : [{ identities, cell: own }];
+    });
     this.#limits = {
       total: kept(before?.total, params.totalRps) ?? cell("total", "total", params.totalRps),
       identity: kept(before?.identity, params.identityRps) ?? identityCells(params.identityRps),
-      overrides: params.overrides.flatMap(({ rps, identities }) => {
-        const same = before?.overrides.find((o) => o.cell.rps === rps && sameSet(o.identities, identities));
-        const own = same?.cell ?? cell("override", "identity", rps);
-        return own === undefined ? [] : [{ identities, cell: own }];
-      }),
+      overrides,
+      // Of two overrides that name an identity the last one counts.
+      overrideOf: new Map(overrides.flatMap((o) => [...o.identities].map((id) => [id, o.cell] as const))),
     };
+  }
+
+  /** Identities whose state is remembered. */
+  get identities(): number {
+    return this.#limits.identity?.size ?? 0;
   }
 
   /**
@@ -47,14 +58,11 @@ export class RateLimiter {
    */
   check(identity: string | undefined, nowMs: number): RateLimited | undefined {
     const nowNs = Math.round(nowMs * NS_PER_MS);
-    const { total, identity: each, overrides } = this.#limits;
+    const { total, identity: each, overrideOf } = this.#limits;
     const refused = total?.check(nowNs);
     if (refused !== undefined) return refused;
-    if (identity !== undefined) {
-      for (const override of overrides) {
-        if (override.identities.has(identity)) return override.cell.check(nowNs);
-      }
-    }
+    const override = identity === undefined ? undefined : overrideOf.get(identity);
+    if (override !== undefined) return override.check(nowNs);
     return each?.check(identity, nowNs);
   }
 }
@@ -63,6 +71,7 @@ interface Limits {
   readonly total: Cell | undefined;
   readonly identity: IdentityCells | undefined;
   readonly overrides: readonly OverrideCell[];
+  readonly overrideOf: ReadonlyMap<string, Cell>;
 }
 
 interface OverrideCell {
@@ -99,6 +108,11 @@ class IdentityCells {
   /** In order of last use. */
   readonly #states = new Map<string | undefined, number>();
 
+  /** Identities that are remembered now. */
+  get size(): number {
+    return this.#states.size;
+  }
+
   constructor(rps: number, refusal: RateLimited) {
     this.rps = rps;
     this.#rate = rateOf(rps);
@@ -111,14 +125,18 @@ class IdentityCells {
     if (state === undefined) return this.#refusal;
     if (before !== undefined) this.#states.delete(identity);
     this.#states.set(identity, state);
-    if (this.#states.size > RATE_LIMIT_IDENTITIES_MAX) this.#forgetOldest();
+    if (before === undefined) this.#forget(nowNs);
     return undefined;
   }
 
-  #forgetOldest(): void {
-    for (const oldest of this.#states.keys()) {
+  /** For each state that came, up to two go that are full again: as many are left as identities are active. */
+  #forget(nowNs: number): void {
+    let looked = 0;
+    for (const [oldest, emptyAtNs] of this.#states) {
+      const isOver = this.#states.size > RATE_LIMIT_IDENTITIES_MAX;
+      if (!isOver && (emptyAtNs > nowNs || looked === FORGOTTEN_AT_ONCE)) return;
       this.#states.delete(oldest);
-      return;
+      looked++;
     }
   }
 }

@@ -105,7 +105,10 @@ describe("loading the configuration", () => {
     );
     assert.equal(config.control.policyWorkload, '{"ns":"shop", "pod":"web"}\n');
     assert.equal(config.inbound.opaquePorts.length, 8);
-    assert.deepEqual(config.warnings, []);
+    // The identity controller's own pod has it; a door that stays open must not pass for shut.
+    assert.deepEqual(config.warnings, [
+      "LINKERD2_PROXY_INBOUND_PORTS_REQUIRE_TLS is set, but the policy controller decides who needs TLS",
+    ]);
   });
 
   it("warns of the debug switch that costs speed", () => {

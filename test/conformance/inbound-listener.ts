@@ -1,3 +1,5 @@
+import type { Ip } from "../../src/addr/ip.ts";
+import type { PortRanges } from "../../src/addr/port-ranges.ts";
 import { parseSocketAddr, type SocketAddr } from "../../src/addr/socket-addr.ts";
 import { parseDnsName } from "../../src/addr/dns-name.ts";
 import type { ControlPlane } from "../../src/control/control-plane.ts";
@@ -7,7 +9,7 @@ import { parseTrustRoots } from "../../src/identity/trust-roots.ts";
 import { ApplicationClients } from "../../src/inbound/application.ts";
 import { PolicyStore } from "../../src/inbound/policy-store.ts";
 import { listenInbound } from "../../src/inbound/stack.ts";
-import { NO_LOG } from "../../src/log/log.ts";
+import { NO_LOG, type Log } from "../../src/log/log.ts";
 import { createFamilies } from "../../src/metrics/families.ts";
 import { MetricRegistry } from "../../src/metrics/metric-registry.ts";
 import type { Parsed } from "../../src/parsed.ts";
@@ -26,22 +28,33 @@ import type { TestCa } from "../support/certs.ts";
 const DETECT_TIMEOUT_MS = 10_000;
 const CONNECT_TIMEOUT_MS = 1_000;
 const IDLE_TIMEOUT_MS = 5_000;
+const RETAIN_IDLE_MS = 600_000;
+
+/** The inbound stack as the proxy composes it. */
+export interface InboundListener {
+  readonly addr: SocketAddr;
+  readonly registry: MetricRegistry;
+  readonly policies: PolicyStore;
+  close(): void;
+}
 
 export interface InboundListenerOptions {
-  /** For every port; default: open to everybody. */
+  /** Default: nobody, so that every port is open to everybody. */
+  readonly control?: ControlPlane;
+  /** For every port, in place of a control plane. */
   readonly policy?: Watch<ServerPolicy>;
+  readonly defaultPolicy?: ServerPolicy;
+  readonly permanentPorts?: PortRanges;
+  readonly ips?: readonly Ip[];
+  readonly log?: Log;
+  readonly detectTimeoutMs?: number;
   readonly accessLog?: AccessLogOutput;
   readonly authorityLabels?: boolean;
   readonly stripsL5dHeaders?: boolean;
   readonly anyHost?: boolean;
   readonly maxInFlight?: number;
-}
-
-/** The inbound stack as the proxy composes it, every port open to everybody unless a policy says otherwise. */
-export interface InboundListener {
-  readonly addr: SocketAddr;
-  readonly registry: MetricRegistry;
-  close(): void;
+  /** Where it listens; the port may be 0. */
+  readonly listen?: string;
 }
 
 /**
@@ -54,18 +67,21 @@ export async function startInbound(
   name: string,
   options: InboundListenerOptions = {},
 ): Promise<InboundListener> {
+  const { log = NO_LOG, detectTimeoutMs = DETECT_TIMEOUT_MS } = options;
   const clock = systemClock;
   const random = Math.random;
-  const registry = new MetricRegistry(clock, IDLE_TIMEOUT_MS);
+  const registry = new MetricRegistry(clock, RETAIN_IDLE_MS);
   const families = createFamilies(registry);
-  const base = { clock, random, log: NO_LOG, families, transportMetrics: new TransportMetrics(families) };
+  const base = { clock, random, log, families, transportMetrics: new TransportMetrics(families) };
   const credentials = certified(ca, name);
   const policies = new PolicyStore({
     clock,
-    control: { ...NOBODY, watchServerPolicy: (_port, initial) => options.policy ?? new WatchCell(initial) },
-    defaultPolicy: () =>
-      defaultServerPolicy("all-unauthenticated", { detectTimeoutMs: DETECT_TIMEOUT_MS, clusterNetworks: [] }),
-    permanentPorts: [],
+    control: options.control ?? {
+      ...NOBODY,
+      watchServerPolicy: (_port, initial) => options.policy ?? new WatchCell(initial),
+    },
+    defaultPolicy: () => options.defaultPolicy ?? OPEN,
+    permanentPorts: options.permanentPorts ?? [],
     idleTimeoutMs: IDLE_TIMEOUT_MS,
   });
   const applications = new ApplicationClients(
@@ -101,14 +117,19 @@ export async function startInbound(
       drain: new Drain(),
       accessLog: options.accessLog,
       options: {
-        ips: [],
-        detectTimeoutMs: DETECT_TIMEOUT_MS,
+        ips: options.ips ?? [],
+        detectTimeoutMs,
         http2Server: {},
         stripsL5dHeaders: options.stripsL5dHeaders ?? false,
         anyHost: options.anyHost ?? false,
       },
     },
-    { addr: socketAddr("127.0.0.1:0"), backlog: undefined, keepAliveMs: undefined, userTimeoutMs: undefined },
+    {
+      addr: socketAddr(options.listen ?? "127.0.0.1:0"),
+      backlog: undefined,
+      keepAliveMs: undefined,
+      userTimeoutMs: undefined,
+    },
   );
   listener.accept();
   const [addr] = listener.addrs;
@@ -116,6 +137,7 @@ export async function startInbound(
   return {
     addr,
     registry,
+    policies,
     close: () => {
       listener.close();
       policies.close();
@@ -123,6 +145,11 @@ export async function startInbound(
     },
   };
 }
+
+const OPEN = defaultServerPolicy("all-unauthenticated", {
+  detectTimeoutMs: DETECT_TIMEOUT_MS,
+  clusterNetworks: [],
+});
 
 /** A control plane that has nothing to say: the default policy stays in force. */
 export const NOBODY: ControlPlane = {

@@ -43,7 +43,7 @@ apiVersion: gateway.networking.k8s.io/v1
 kind: GRPCRoute
 metadata: {name: g, namespace: shop, annotations: {retry.linkerd.io/grpc: internal}}
 spec:
-  parentRefs: [{group: "", kind: Service, name: grpc}, {group: policy.linkerd.io, kind: Server, name: s}]
+  parentRefs: [{group: "", kind: Service, name: grpc}, {group: policy.linkerd.io, kind: Server, name: s-grpc}]
   rules: [{matches: [{method: {method: Get}}, {headers: [{name: a, value: b}]}], backendRefs: [{name: gone, port: 1}]}]
 ---
 apiVersion: v1
@@ -64,12 +64,14 @@ metadata: {name: m, namespace: shop}
 spec: {identities: ["*", "*.ops.example", "spiffe://example.org/a"]}
 `;
 
+/** A GRPCRoute takes the place of an HTTPRoute at the same Server, so each kind has a Server of its own. */
 function serverOf(protocol: string, accessPolicy: string): string {
+  const name = protocol === "gRPC" ? "s-grpc" : "s";
   return `
 ---
 apiVersion: policy.linkerd.io/v1beta3
 kind: Server
-metadata: {name: s, namespace: shop}
+metadata: {name: ${name}, namespace: shop}
 spec: {externalWorkloadSelector: {}, port: 8080, proxyProtocol: ${protocol}, accessPolicy: ${accessPolicy}}
 `;
 }

@@ -6,6 +6,7 @@ import { hasLabels, selects } from "../resources/label-selector.ts";
 import type { MeshTlsAuthentication } from "../resources/mesh-tls-authentication.ts";
 import type { NetworkAuthentication } from "../resources/network-authentication.ts";
 import type { AuthorizationPolicy } from "../resources/authorization-policy.ts";
+import { inForceFirst, portsOf } from "../resources/port-claims.ts";
 import type { RateLimitPolicy } from "../resources/rate-limit-policy.ts";
 import type { ResourceSet } from "../resources/resource-set.ts";
 import type { ServerAuthorization } from "../resources/server-authorization.ts";
@@ -61,9 +62,8 @@ export class Cluster {
     this.#serverAuthorizations = grouped(resources.ofKind("ServerAuthorization"), (a) => [a.meta.namespace]);
     this.#meshTls = byName(resources.ofKind("MeshTLSAuthentication"));
     this.#networks = byName(resources.ofKind("NetworkAuthentication"));
-    this.#rateLimits = grouped(resources.ofKind("HTTPLocalRateLimitPolicy"), (r) => [
-      nameKey(r.meta.namespace, r.server),
-    ]);
+    const limits = resources.ofKind("HTTPLocalRateLimitPolicy").toSorted(inForceFirst);
+    this.#rateLimits = grouped(limits, (r) => [nameKey(r.meta.namespace, r.server)]);
     this.#namespaces = new Map(resources.ofKind("Namespace").map((n) => [n.meta.name, n.inbound]));
   }
 
@@ -106,7 +106,7 @@ export class Cluster {
       (server) =>
         server.selects.kind === "external_workloads" &&
         selects(server.selects.selector, workload.meta.labels) &&
-        (server.port === port || workload.ports.some((p) => p.name === server.port && p.port === port)),
+        portsOf(server, workload).includes(port),
     );
   }
 

@@ -1,8 +1,13 @@
 import type { TcpRoute, TlsRoute } from "../resources/connection-route.ts";
 import type { GrpcRoute } from "../resources/grpc-route.ts";
 import type { HttpRoute } from "../resources/http-route.ts";
-import { conflictsOf, parentNamespace, type AnyRoute } from "../resources/route-conflicts.ts";
-import { byAge, compareText, type ResourceSet } from "../resources/resource-set.ts";
+import {
+  conflictsOf,
+  isForeignServer,
+  parentNamespace,
+  type AnyRoute,
+} from "../resources/route-conflicts.ts";
+import { compareText, type ResourceSet } from "../resources/resource-set.ts";
 import type { ParentRef } from "../resources/route-parts.ts";
 
 /** A place that routes are attached to. */
@@ -44,11 +49,8 @@ export class RouteIndex {
         for (const parent of route.parents) {
           const namespace = parentNamespace(route, parent);
           const target = { kind: parent.kind, namespace, name: parent.name };
-          const taken =
-            parent.kind === "Server"
-              ? namespace === route.meta.namespace
-              : takesRoutes(target) && conflicts(route, parent) === undefined;
-          if (!taken) continue;
+          const taken = parent.kind === "Server" ? !isForeignServer(route, parent) : takesRoutes(target);
+          if (!taken || conflicts(route, parent) !== undefined) continue;
           const key = keyOf(target);
           const group = groups.get(key) ?? [];
           group.push({ route, port: parent.port });
@@ -82,18 +84,32 @@ export class RouteIndex {
 
 function attached<R extends AnyRoute>(routes: ByTarget<R>, target: RouteTarget, port: number): readonly R[] {
   const here = (routes.get(keyOf(target)) ?? []).filter((a) => a.port === undefined || a.port === port);
-  const order = target.kind === "Server" ? byAge : byAgeThenName;
+  const order = target.kind === "Server" ? byAgeThenKind : byAgeThenName;
   return [...new Set(here.map((a) => a.route))].sort(order);
 }
 
-/** Outbound, routes whose age is known come first, and names count before namespaces. Source: linkerd2, policy-controller/grpc/src/outbound.rs. */
-function byAgeThenName(a: AnyRoute, b: AnyRoute): number {
+/** Routes whose age is known come first, the oldest before the others. */
+function byKnownAge(a: AnyRoute, b: AnyRoute): number {
   const known = Number(a.meta.createdAt === "") - Number(b.meta.createdAt === "");
+  return known || compareText(a.meta.createdAt, b.meta.createdAt);
+}
+
+/** Outbound, names count before namespaces. Source: linkerd2, policy-controller/grpc/src/outbound.rs. */
+function byAgeThenName(a: AnyRoute, b: AnyRoute): number {
   return (
-    known ||
-    compareText(a.meta.createdAt, b.meta.createdAt) ||
+    byKnownAge(a, b) ||
     compareText(a.meta.name, b.meta.name) ||
     compareText(a.meta.namespace, b.meta.namespace)
+  );
+}
+
+/** Inbound, all routes are of one namespace. Source: linkerd2, policy-controller/grpc/src/inbound/http.rs. */
+function byAgeThenKind(a: AnyRoute, b: AnyRoute): number {
+  return (
+    byKnownAge(a, b) ||
+    compareText(a.group, b.group) ||
+    compareText(a.kind, b.kind) ||
+    compareText(a.meta.name, b.meta.name)
   );
 }
 

@@ -7,10 +7,10 @@ import { fingerprintOf, readFolder, readResources, type FolderText } from "./rea
 import type { ResourceSet } from "./resource-set.ts";
 
 /** Quiet time after a change before the folder is read: one save of an editor is several events. */
-const DEBOUNCE_MS = 100;
+export const SETTLE_MS = 100;
 
-/** Changes that never end are read this long after the first of them all the same. */
-const LONGEST_DEBOUNCE_MS = 400;
+/** Changes that never end are read all the same, so many times the quiet time after the first of them. */
+const LONGEST_SETTLE = 4;
 
 /** The folder is also looked at this often, because not every file system announces changes. */
 const POLL_MS = 500;
@@ -28,6 +28,7 @@ export class FolderWatcher {
   readonly #log: Log;
   readonly #cell: WatchCell<ResourceSet>;
   readonly #watcher: FSWatcher | undefined;
+  readonly #settleMs: number;
   #seen: FolderText;
   #fingerprint: string;
   /** When the first change of those not read yet was announced. */
@@ -37,8 +38,16 @@ export class FolderWatcher {
   #lastFailure = "";
   #closed = false;
 
-  private constructor(folder: string, seen: FolderRead, initial: ResourceSet, clock: Clock, log: Log) {
+  private constructor(
+    folder: string,
+    seen: FolderRead,
+    initial: ResourceSet,
+    clock: Clock,
+    log: Log,
+    settleMs: number,
+  ) {
     this.#folder = folder;
+    this.#settleMs = settleMs;
     this.#seen = seen.contents;
     this.#fingerprint = seen.fingerprint;
     this.#clock = clock;
@@ -48,13 +57,23 @@ export class FolderWatcher {
     this.#schedule(POLL_MS);
   }
 
-  /** Reads the folder once. @throws ManifestError with every problem, if there is no good state to begin with. */
-  static async start(folder: string, clock: Clock, log: Log): Promise<FolderWatcher> {
+  /**
+   * Reads the folder once.
+   *
+   * @param settleMs quiet time after a change before the folder is read again.
+   * @throws ManifestError with every problem, if there is no good state to begin with.
+   */
+  static async start(
+    folder: string,
+    clock: Clock,
+    log: Log,
+    settleMs: number = SETTLE_MS,
+  ): Promise<FolderWatcher> {
     const { contents, fingerprint } = await firstRead(folder);
     const state = readResources(contents, folder);
     if (!state.ok) throw new ManifestError(state.problems.map(formatProblem));
     for (const warning of state.warnings) log.warn(formatProblem(warning));
-    return new FolderWatcher(folder, { contents, fingerprint }, state.resources, clock, log);
+    return new FolderWatcher(folder, { contents, fingerprint }, state.resources, clock, log, settleMs);
   }
 
   get resources(): Watch<ResourceSet> {
@@ -85,7 +104,8 @@ export class FolderWatcher {
   #onChange(): void {
     const nowMs = this.#clock.nowMs();
     this.#changedAtMs ??= nowMs;
-    this.#schedule(Math.max(0, Math.min(DEBOUNCE_MS, this.#changedAtMs + LONGEST_DEBOUNCE_MS - nowMs)));
+    const latestMs = this.#changedAtMs + LONGEST_SETTLE * this.#settleMs - nowMs;
+    this.#schedule(Math.max(0, Math.min(this.#settleMs, latestMs)));
   }
 
   #schedule(delayMs: number): void {
@@ -101,7 +121,7 @@ export class FolderWatcher {
     this.#changedAtMs = undefined;
     this.#reading = this.#read(changed).finally(() => {
       this.#reading = undefined;
-      this.#schedule(this.#changedAtMs === undefined ? POLL_MS : DEBOUNCE_MS);
+      this.#schedule(this.#changedAtMs === undefined ? POLL_MS : this.#settleMs);
     });
   }
 

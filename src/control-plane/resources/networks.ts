@@ -4,17 +4,17 @@ import { report } from "./found.ts";
 import { BAD, listOf, object, required, refine, withDefault, type Reader } from "./reader.ts";
 import { cidr } from "./words.ts";
 
-/** A block with exceptions. An exception outside the block is a mistake: it would have no effect. */
+/** A block with exceptions. An exception outside the block is a mistake: it would have no effect. So is one that leaves nothing. */
 const network: Reader<Network> = refine(
   object({ cidr: required(cidr), except: withDefault(listOf(cidr), []) }),
   (value, at) => {
-    const outside = value.except.find(
-      (except) => except.prefix < value.cidr.prefix || !cidrContains(value.cidr, except.ip),
-    );
-    if (outside === undefined) return { net: value.cidr, except: value.except };
+    const { cidr: net, except } = value;
+    const outside = except.find((e) => e.prefix <= net.prefix || !cidrContains(net, e.ip));
+    if (outside === undefined) return { net, except };
+    const isAll = outside.prefix <= net.prefix && cidrContains(outside, net.ip);
     report(
       { ...at, path: `${at.path}.except` },
-      `found ${formatCidr(outside)}, expected a part of ${formatCidr(value.cidr)}`,
+      `found ${formatCidr(outside)}${isAll ? ", which leaves nothing" : ""}, expected a part of ${formatCidr(net)}`,
     );
     return BAD;
   },

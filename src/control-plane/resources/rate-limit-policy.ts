@@ -1,6 +1,8 @@
+import { childOf, report } from "./found.ts";
 import type { ServiceAccountRef } from "./identities.ts";
 import { resource, type Resource } from "./object-meta.ts";
 import {
+  BAD,
   integer,
   listOf,
   object,
@@ -59,12 +61,26 @@ const spec = object({
 /** policy.linkerd.io HTTPLocalRateLimitPolicy. Source: linkerd2, charts/linkerd-crds/templates/policy/http-local-ratelimit-policy.yaml. */
 export const readRateLimitPolicy: Reader<RateLimitPolicy> = resource(
   { spec: required(spec) },
-  (base, { spec }) => ({
-    ...base,
-    kind: "HTTPLocalRateLimitPolicy",
-    server: spec.targetRef.name,
-    totalRps: spec.total,
-    identityRps: spec.identity,
-    overrides: spec.overrides,
-  }),
+  (base, { spec }, document) => {
+    const { total, identity, overrides } = spec;
+    const at = childOf(document, "spec") ?? document;
+    const parts: readonly (readonly [field: string, rps: number | undefined])[] = [
+      ["identity.requestsPerSecond", identity],
+      ...overrides.map((o, i) => [`overrides[${i}].requestsPerSecond`, o.rps] as const),
+    ];
+    const beyond = parts.filter(([, rps]) => total !== undefined && rps !== undefined && rps > total);
+    for (const [field, rps] of beyond) {
+      const path = `${at.path}.${field}`;
+      report({ ...at, path }, `found ${rps}, expected at most the total of ${total}, which counts first`);
+    }
+    if (beyond.length > 0) return BAD;
+    return {
+      ...base,
+      kind: "HTTPLocalRateLimitPolicy",
+      server: spec.targetRef.name,
+      totalRps: total,
+      identityRps: identity,
+      overrides,
+    };
+  },
 );

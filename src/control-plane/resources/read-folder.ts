@@ -3,6 +3,7 @@ import { join, relative, sep } from "node:path";
 import { parseManifest } from "./parse-manifest.ts";
 import type { Problem } from "./problem.ts";
 import { findDanglingReferences } from "./references.ts";
+import { findTakenPorts } from "./port-claims.ts";
 import { findUnreachableWorkloads } from "./workload-warnings.ts";
 import { findConflicts, ResourceSet } from "./resource-set.ts";
 
@@ -86,6 +87,11 @@ export function readResources(contents: FolderText, folder: string): FolderState
   return {
     ok: true,
     resources: new ResourceSet(resources),
-    warnings: [...warnings, ...findDanglingReferences(resources), ...findUnreachableWorkloads(resources)],
+    warnings: [
+      ...warnings,
+      ...findDanglingReferences(resources),
+      ...findUnreachableWorkloads(resources),
+      ...findTakenPorts(resources),
+    ],
   };
 }

@@ -1,14 +1,19 @@
 import type { BackendRef } from "./backend-ref.ts";
 import type { AnyResource } from "./kinds.ts";
 import type { Problem } from "./problem.ts";
-import { conflictsOf, parentNamespace, type AnyRoute } from "./route-conflicts.ts";
+import { conflictsOf, isForeignServer, parentNamespace, type AnyRoute } from "./route-conflicts.ts";
 
 /**
  * Finds names that lead nowhere. They are warnings and not problems: a cluster accepts them too, and answers with a
  * policy that denies or fails until the missing resource appears.
  */
 export function findDanglingReferences(resources: readonly AnyResource[]): readonly Problem[] {
-  const names = new Set(resources.map((r) => key(r.kind, r.meta.namespace, r.meta.name)));
+  const names = new Set(
+    resources.flatMap((r) => {
+      const kinds = isRoute(r) ? [r.kind, routeKind(r)] : [r.kind];
+      return kinds.map((kind) => key(kind, r.meta.namespace, r.meta.name));
+    }),
+  );
   const headless = new Set(
     resources
       .filter((r) => r.kind === "Service" && (r.headless || r.external))
@@ -36,10 +41,14 @@ export function findDanglingReferences(resources: readonly AnyResource[]): reado
       case "TCPRoute":
         for (const [index, parent] of resource.parents.entries()) {
           const field = `spec.parentRefs[${index}]`;
-          // A route for a Server must live beside it.
-          const namespace = parent.kind === "Server" ? own : parentNamespace(resource, parent);
+          const namespace = parentNamespace(resource, parent);
+          if (isForeignServer(resource, parent)) {
+            const text = `Server ${namespace}/${parent.name} takes routes of its own namespace only: the route has no effect there`;
+            warnings.push({ ...resource.origin, field, text });
+            continue;
+          }
           check(resource, field, parent.kind, namespace, parent.name, "the route has no effect");
-          const other = parent.kind === "Server" ? undefined : conflicts(resource, parent);
+          const other = conflicts(resource, parent);
           const obstacle =
             other === undefined
               ? headless.has(key(parent.kind, namespace, parent.name)) && "is headless or external"
@@ -70,7 +79,8 @@ export function findDanglingReferences(resources: readonly AnyResource[]): reado
       case "AuthorizationPolicy": {
         const { target } = resource;
         if (target.kind !== "Namespace") {
-          check(resource, "spec.targetRef", target.kind, own, target.name, "the policy has no effect");
+          const kind = "group" in target ? routeKind(target) : target.kind;
+          check(resource, "spec.targetRef", kind, own, target.name, "the policy has no effect");
         }
         for (const ref of [resource.clients, resource.networks]) {
           if (ref === undefined || ref.kind === "ServiceAccount") continue;
@@ -113,6 +123,11 @@ export function findDanglingReferences(resources: readonly AnyResource[]): reado
 
 function key(kind: string, namespace: string, name: string): string {
   return `${kind} ${namespace}/${name}`;
+}
+
+/** Two groups have HTTPRoutes, and a policy means those of one. */
+function routeKind({ kind, group }: { readonly kind: string; readonly group: string }): string {
+  return `${kind} (${group})`;
 }
 
 function isRoute(resource: AnyResource): resource is AnyRoute {

@@ -23,7 +23,11 @@ export function conflictsOf(
   routes: readonly AnyRoute[],
 ): (route: AnyRoute, parent: ParentRef) => AnyRoute["kind"] | undefined {
   const kinds = new Set(
-    routes.flatMap((route) => route.parents.map((parent) => `${route.kind} ${keyOf(route, parent)}`)),
+    routes.flatMap((route) =>
+      route.parents
+        .filter((parent) => !isForeignServer(route, parent))
+        .map((parent) => `${route.kind} ${keyOf(route, parent)}`),
+    ),
   );
   return (route, parent) =>
     KINDS.slice(0, KINDS.indexOf(route.kind)).find((kind) => kinds.has(`${kind} ${keyOf(route, parent)}`));
@@ -31,6 +35,11 @@ export function conflictsOf(
 
 export function parentNamespace(route: AnyRoute, parent: ParentRef): string {
   return parent.namespace ?? route.meta.namespace;
+}
+
+/** A Server takes routes of its own namespace only: nobody else decides who gets in. */
+export function isForeignServer(route: AnyRoute, parent: ParentRef): boolean {
+  return parent.kind === "Server" && parentNamespace(route, parent) !== route.meta.namespace;
 }
 
 function keyOf(route: AnyRoute, parent: ParentRef): string {

@@ -80,6 +80,13 @@ const parentRef: Reader<ParentRef | undefined> = refine(
       );
       return BAD;
     }
+    if (kind === "Server" && (value.port ?? value.sectionName) !== undefined) {
+      const field = value.port === undefined ? "sectionName" : "port";
+      // The controller passes the whole route over, and its requests would fall to others.
+      const text = "found a value, expected none: a route belongs to a Server as a whole";
+      report({ ...at, path: `${at.path}.${field}` }, text);
+      return BAD;
+    }
     return { kind, name: value.name, namespace: value.namespace, port: value.port };
   },
 );

@@ -1,10 +1,20 @@
 import type { Network } from "../../policy/server-policy.ts";
-import { childOf, report } from "./found.ts";
+import { childOf, report, type Found } from "./found.ts";
 import { identities, serviceAccounts, type IdentityMatch, type ServiceAccountRef } from "./identities.ts";
 import { labelSelector, type LabelSelector } from "./label-selector.ts";
 import { networks } from "./networks.ts";
 import { resource, type Resource } from "./object-meta.ts";
-import { BAD, boolean, object, optional, required, refine, withDefault, type Reader } from "./reader.ts";
+import {
+  BAD,
+  boolean,
+  object,
+  optional,
+  required,
+  refine,
+  withDefault,
+  type Bad,
+  type Reader,
+} from "./reader.ts";
 import { resourceName } from "./words.ts";
 
 /** The older way to admit clients to Servers. */
@@ -59,30 +69,42 @@ const spec = object({
 export const readServerAuthorization: Reader<ServerAuthorization> = resource(
   { spec: required(spec) },
   (base, { spec }, document) => {
-    const client = clientOf(spec.client);
-    if (client !== undefined) {
-      return {
-        ...base,
-        kind: "ServerAuthorization",
-        server: spec.server,
-        networks: spec.client.networks,
-        client,
-      };
-    }
     const at = childOf(childOf(document, "spec") ?? document, "client") ?? document;
-    report(at, "found nobody who is let in, expected unauthenticated: true, or meshTLS with clients");
-    return BAD;
+    const client = clientOf(spec.client, at);
+    if (client === BAD) return BAD;
+    return {
+      ...base,
+      kind: "ServerAuthorization",
+      server: spec.server,
+      networks: spec.client.networks,
+      client,
+    };
   },
 );
 
-function clientOf(client: {
-  readonly unauthenticated: boolean;
-  readonly meshTLS: Exclude<ReturnType<typeof meshTls>, typeof BAD> | undefined;
-}): ServerAuthorization["client"] | undefined {
-  if (client.unauthenticated) return { kind: "unauthenticated" };
-  if (client.meshTLS === undefined) return undefined;
-  const { unauthenticatedTLS, identities, serviceAccounts } = client.meshTLS;
-  if (unauthenticatedTLS) return { kind: "tls_unauthenticated" };
-  if (identities.length === 0 && serviceAccounts.length === 0) return undefined;
-  return { kind: "identities", identities, serviceAccounts };
+/** A contradiction must not be read as the wider of what it says. */
+function clientOf(
+  client: {
+    readonly unauthenticated: boolean;
+    readonly meshTLS: Exclude<ReturnType<typeof meshTls>, Bad> | undefined;
+  },
+  at: Found,
+): ServerAuthorization["client"] | Bad {
+  const { unauthenticated, meshTLS } = client;
+  if (unauthenticated && meshTLS === undefined) return { kind: "unauthenticated" };
+  if (unauthenticated) {
+    report(at, "found unauthenticated: true beside meshTLS, expected one of them");
+    return BAD;
+  }
+  const identities = meshTLS?.identities ?? [];
+  const accounts = meshTLS?.serviceAccounts ?? [];
+  const named = identities.length + accounts.length;
+  if (meshTLS?.unauthenticatedTLS === true && named === 0) return { kind: "tls_unauthenticated" };
+  if (meshTLS?.unauthenticatedTLS === true) {
+    report(at, "found unauthenticatedTLS: true beside identities or serviceAccounts, expected one of them");
+    return BAD;
+  }
+  if (named > 0) return { kind: "identities", identities, serviceAccounts: accounts };
+  report(at, "found nobody who is let in, expected unauthenticated: true, or meshTLS with clients");
+  return BAD;
 }
