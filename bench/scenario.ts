@@ -8,6 +8,10 @@ import { integrity } from "./scenarios/integrity.ts";
 import { brokenPromises as brokenDay } from "./scenarios/outbound-day-result.ts";
 import { outboundDayText } from "./scenarios/outbound-day-text.ts";
 import { outboundDay } from "./scenarios/outbound-day.ts";
+import { brokenPromises as brokenChurn, policyChurnText } from "./scenarios/policy-churn-result.ts";
+import { policyChurn } from "./scenarios/policy-churn.ts";
+import { brokenPromises as brokenRate, rateLimitText } from "./scenarios/rate-limit-result.ts";
+import { rateLimit } from "./scenarios/rate-limit.ts";
 import { brokenPromises as brokenRotation, renewalsOwed } from "./scenarios/rotation-result.ts";
 import { rotation } from "./scenarios/rotation.ts";
 
@@ -27,6 +31,13 @@ const HELP = `npm run scenario -- NAME [--seconds N] [--requests N] [--seed N]
              than 2 %. For 5 minutes, or --seconds N: one round of incidents a minute, a short one if N is below 60
   canary     the weights of a route go from 0/100 to 100/0 in ten steps: the split is as asked within 1.5 percentage
              points, and no request fails. With 10,000 requests a step, or --requests N
+  policy-churn
+             a policy that is replaced 1,000 times in a minute under load of every protocol, from two identities and a client
+             without one: no decision mixes two versions, each version is in force within a second, and the proxies need no
+             more memory afterwards. For 60 seconds, or --seconds N, with as many updates a second
+  rate-limit 100 requests a second for each identity: three of them at once, each with 250 a second over HTTP/1, HTTP/2 and
+             gRPC, are given 98 to 102 after the burst that a limit lets pass from idle, and refused as each protocol has
+             it. For 30 seconds, or --seconds N (at least 3)
 
 Runs the control plane and the proxies as processes on loopback. Exits with 1 if what it shows does not hold.
 `;
@@ -38,6 +49,9 @@ const ROTATION_SECONDS = 300;
 const ROTATION_LIFETIME_SECONDS = 15;
 const OUTBOUND_DAY_SECONDS = 300;
 const CANARY_REQUESTS = 10_000;
+const POLICY_CHURN = { seconds: 60, updates: 1_000, steadySeconds: 10, inForceWithinMs: 1_000 };
+const RATE_LIMIT_SECONDS = 30;
+const RATE_LIMIT_SECONDS_MIN = 3;
 
 interface Options {
   /** Undefined: as long as the scenario is made for. */
@@ -121,6 +135,20 @@ const SCENARIOS: Readonly<Record<string, (options: Options) => Promise<readonly 
     });
     console.log(canaryText(result));
     return brokenCanary(result);
+  },
+
+  async "policy-churn"({ seconds = POLICY_CHURN.seconds }) {
+    const updates = Math.round((POLICY_CHURN.updates * seconds) / POLICY_CHURN.seconds);
+    const steadySeconds = Math.min(POLICY_CHURN.steadySeconds, seconds);
+    const result = await policyChurn({ ...POLICY_CHURN, seconds, updates, steadySeconds });
+    console.log(policyChurnText(result));
+    return brokenChurn(result);
+  },
+
+  async "rate-limit"({ seconds = RATE_LIMIT_SECONDS }) {
+    const result = await rateLimit({ seconds: Math.max(seconds, RATE_LIMIT_SECONDS_MIN) });
+    console.log(rateLimitText(result));
+    return brokenRate(result);
   },
 };
 
