@@ -6,7 +6,6 @@ import { freePort, ProcessMesh } from "../../test/support/process-mesh.ts";
 import { limitedClient, type LimitedClient } from "./rate-limit-client.ts";
 import {
   BURST_REQUESTS,
-  BURST_SECONDS,
   LIMIT_RPS,
   OFFERED_RPS,
   PROTOCOLS,
@@ -28,6 +27,8 @@ const PORT_NAMES: Readonly<Record<Protocol, "http1" | "http2" | "grpc">> = {
 /** A limit that has rested longer than this has its whole burst again. */
 const REST_MS = 1_200;
 const TICK_MS = 4;
+/** Enough to open every connection, and too few to meet the limit. */
+const WARM_UP_REQUESTS = 32;
 /** The first wrong answers tell what is wrong. */
 const WRONG_MAX = 20;
 
@@ -91,8 +92,9 @@ class Lane {
   readonly #client: LimitedClient;
   readonly #underWay = new Set<Promise<void>>();
   #startMs = 0;
-  #admittedInBurst = 0;
-  #admitted = 0;
+  /** Before and after the first refusal. */
+  readonly #admitted = { before: 0, after: 0 };
+  #firstRefusedMs: number | undefined = undefined;
   #lastAdmittedMs = 0;
   #refused = 0;
 
@@ -104,9 +106,9 @@ class Lane {
 
   /** Discovery and connections are no part of what is measured. */
   async warmUp(): Promise<void> {
-    const outcome = await this.#client.send();
-    if (outcome.kind !== "admitted")
-      throw new Error(`${this.#identity} ${this.#protocol}: ${JSON.stringify(outcome)}`);
+    const outcomes = await Promise.all(Array.from({ length: WARM_UP_REQUESTS }, () => this.#client.send()));
+    const wrong = outcomes.find(({ kind }) => kind !== "admitted");
+    if (wrong !== undefined) throw new Error(`${this.#identity} ${this.#protocol}: ${JSON.stringify(wrong)}`);
   }
 
   begin(startMs: number): void {
@@ -128,12 +130,16 @@ class Lane {
   }
 
   served(): Served {
+    const firstRefusedMs = this.#firstRefusedMs ?? NaN;
+    const { before, after } = this.#admitted;
+    const elapsedMs = this.#lastAdmittedMs - this.#startMs;
     return {
       identity: this.#identity,
       protocol: this.#protocol,
       offered: this.sent,
-      burst: this.#admittedInBurst - BURST_SECONDS * LIMIT_RPS,
-      admittedRps: ((this.#admitted - BURST_REQUESTS) * 1000) / (this.#lastAdmittedMs - this.#startMs),
+      burst: before - ((firstRefusedMs - this.#startMs) * LIMIT_RPS) / 1000,
+      admittedRps: (after * 1000) / (this.#lastAdmittedMs - firstRefusedMs),
+      besidesBurstRps: ((before + after - BURST_REQUESTS) * 1000) / elapsedMs,
       refused: this.#refused,
     };
   }
@@ -149,10 +155,10 @@ class Lane {
     }));
     const nowMs = performance.now();
     if (outcome.kind === "admitted") {
-      this.#admitted++;
+      this.#admitted[this.#firstRefusedMs === undefined ? "before" : "after"]++;
       this.#lastAdmittedMs = nowMs;
-      if (nowMs - this.#startMs < BURST_SECONDS * 1000) this.#admittedInBurst++;
     } else if (outcome.kind === "refused") {
+      this.#firstRefusedMs ??= nowMs;
       this.#refused++;
     } else if (this.wrong.length < WRONG_MAX) {
       this.wrong.push(`${this.#identity} ${this.#protocol}: ${outcome.answer}`);

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import {
   brokenPromises,
-  admissible,
+  atMostRps,
   LIMIT_RPS,
   rateLimitText,
   type RateLimitResult,
@@ -20,20 +20,26 @@ describe("clients that ask for more than a local rate limit gives", { timeout: 1
 });
 
 describe("the judgement of a rate", () => {
-  const result = (admittedRps: number, rest: Partial<RateLimitResult> = {}): RateLimitResult => ({
-    seconds: 30,
-    served: [{ identity: "anna", protocol: "HTTP/1", offered: 7500, burst: 100, admittedRps, refused: 1 }],
-    wrong: [],
-    newConnections: 0,
-    ...rest,
-  });
+  const result = (admittedRps: number, rest: Partial<RateLimitResult> = {}): RateLimitResult => {
+    const besidesBurstRps = admittedRps;
+    const of = { identity: "anna", protocol: "HTTP/1", offered: 7500, burst: 100, refused: 1 } as const;
+    return {
+      seconds: 30,
+      served: [{ ...of, admittedRps, besidesBurstRps }],
+      wrong: [],
+      newConnections: 0,
+      ...rest,
+    };
+  };
 
   it("allows two a second in a full run, and is about too many in a short one", () => {
-    assert.deepEqual(admissible(30), { min: 98, max: 102 });
-    assert.deepEqual(admissible(2), { min: 25, max: 104 });
+    assert.equal(atMostRps(30), 102);
+    assert.equal(atMostRps(2), 104);
     assert.deepEqual(brokenPromises(result(98)), []);
-    assert.deepEqual(brokenPromises(result(LIMIT_RPS + 2.1)), [
-      "anna over HTTP/1: 102.10 a second, expected 98.0 to 102.0",
+    assert.deepEqual(brokenPromises(result(97)), ["anna over HTTP/1: 97.00 a second, expected 100 within 2"]);
+    assert.deepEqual(brokenPromises(result(60, { seconds: 2 })), []);
+    assert.deepEqual(brokenPromises(result(LIMIT_RPS + 4.1, { seconds: 2 })), [
+      "anna over HTTP/1: 104.10 a second besides a burst, expected at most 104",
     ]);
   });
 
