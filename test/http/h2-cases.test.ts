@@ -4,6 +4,7 @@ import { FrameFlag, FrameType } from "../../src/wire/http2/frame.ts";
 import { H2_CONCURRENT_STREAMS } from "../../src/wire/limits.ts";
 import { H2Front, H2ToH1, H2ToH2 } from "../support/h2-front.ts";
 import { bodyOf, BodySource, responseHead, ScriptedService } from "../support/h2-exchange.ts";
+import { slowness } from "../support/slowness.ts";
 import { block, REST_OF_REQUEST, uint32, type Pairs } from "../support/h2-raw-peer.ts";
 
 /** Cases of validation, translation and limits that need an origin behind the proxy, or the limits as they ship. */
@@ -274,7 +275,7 @@ test("H2-A01 SL-07 a window opened byte by byte on 100 streams costs one frame e
   // Only what left makes room for more.
   assert.equal(credited(), updates);
   // INV-7 with room for the other end, which works in the same process.
-  assert.ok(user + system < 100_000, `${user + system}us for ${updates} updates`);
+  assert.ok(user + system < 100_000 * slowness(), `${user + system}us for ${updates} updates`);
 });
 
 test("H2-A02 constant reprioritisation changes nothing and is not remembered", async () => {
@@ -416,7 +417,7 @@ test("H2-A07 a small block that decodes to 16 MB is given up at four times the l
   const { user, system } = process.cpuUsage(before);
   assert.match(front.peer.heard.at(-1) ?? "", /ENHANCE_YOUR_CALM$/);
   assert.equal(service.requests.length, 0);
-  assert.ok(user + system < 50_000, `${user + system}us`);
+  assert.ok(user + system < 50_000 * slowness(), `${user + system}us`);
   // Under that, the stream alone fails: 100 references are 400 KB for four times 64 KiB, 40 are not.
   const milder = new H2Front(service);
   milder.peer.shakeHands();

@@ -199,7 +199,7 @@ const REFUSALS: readonly Refusal[] = [
     aim: "meshed",
     sni: "elsewhere.example",
     client: () => presenting(lab.issuer.issue({ id: CLIENT_ID })),
-    logged: /Connection denied .*client\.addr=127\.0\.0\.1.*server=meshed/,
+    logged: /Connection denied .*server\.name=meshed .*client\.addr=127\.0\.0\.1/,
     counted: [
       ["inbound_tcp_authz_deny_total", { srv_name: "meshed", tls: "opaque", sni: "elsewhere.example" }],
     ],
@@ -208,7 +208,7 @@ const REFUSALS: readonly Refusal[] = [
     what: "a ClientHello of more than 8 KiB where the port asks for an identity",
     aim: "meshed",
     client: () => ["-alpn", oversize(), ...presenting(lab.issuer.issue({ id: CLIENT_ID }))],
-    logged: /Connection denied .*client\.addr=127\.0\.0\.1.*server=meshed/,
+    logged: /Connection denied .*server\.name=meshed .*client\.addr=127\.0\.0\.1/,
     counted: [tcpDenied],
   },
 ];
