@@ -27,7 +27,10 @@ const COMMANDS = new Map<string, Command>([
     "control-plane",
     {
       summary: "run a small control plane that reads manifests from a folder",
-      run: async (args) => (await import("./cli/control-plane.ts")).run(args),
+      run: async (args) => {
+        dropInheritedOptions();
+        return (await import("./cli/control-plane.ts")).run(args);
+      },
     },
   ],
   [

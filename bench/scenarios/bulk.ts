@@ -8,12 +8,16 @@ export interface BulkOptions {
   readonly slowBytes: number;
   /** Moved to a reader that does not begin before the writer is held back. */
   readonly stalledBytes: number;
+  /** Which transfers are made; without it, all are. */
+  readonly only?: (protocol: TransferProtocol, direction: Direction) => boolean;
 }
+
+type Direction = "upload" | "download";
 
 /** One protocol in one direction. */
 export interface BulkResult {
   readonly protocol: TransferProtocol;
-  readonly direction: "upload" | "download";
+  readonly direction: Direction;
   /** With a reader that reads at once: the writer's own speed through the pair. */
   readonly fastMiBPerSecond: number;
   readonly slowMiBPerSecond: number;
@@ -39,7 +43,7 @@ const MIB = 1 << 20;
  * @throws Error if a byte is lost, added or changed.
  */
 export async function bulk(
-  { slowBytes, stalledBytes }: BulkOptions,
+  { slowBytes, stalledBytes, only }: BulkOptions,
   onResult: (result: BulkResult) => void,
 ): Promise<readonly BulkResult[]> {
   const pair = await Pair.start();
@@ -53,6 +57,7 @@ export async function bulk(
     const results: BulkResult[] = [];
     for (const [protocol, transfers] of TRANSFERS) {
       for (const direction of ["upload", "download"] as const) {
+        if (only?.(protocol, direction) === false) continue;
         const move = async (bytes: number, reading: Reading) => {
           const transfer = new Transfer(bytes, reading);
           application.expect(transfer);

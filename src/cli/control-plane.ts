@@ -9,6 +9,7 @@ import { INBOUND_POLICIES } from "../control-plane/resources/inbound-policy-mode
 import { createLog } from "../log/create-log.ts";
 import type { Log } from "../log/log.ts";
 import { parsed, unparsed, type Parsed } from "../parsed.ts";
+import { forbidMemoryDumps } from "./forbid-memory-dumps.ts";
 import { EXIT_FAILURE, EXIT_OK, EXIT_USAGE } from "./exit-code.ts";
 
 export const CONTROL_PLANE_HELP = `Usage: outrigger control-plane --resources DIR [options]
@@ -70,6 +71,9 @@ export async function run(args: readonly string[], io: ControlPlaneIo = processI
     return EXIT_USAGE;
   }
   const log = logOf(options, io);
+  // It holds the key of the mesh's issuer.
+  const dumpable = forbidMemoryDumps();
+  if (dumpable !== undefined) log.info("Memory of this process may be dumped", { reason: dumpable });
   let controlPlane: EmbeddedControlPlane;
   try {
     controlPlane = await EmbeddedControlPlane.start({ ...options.options, log });

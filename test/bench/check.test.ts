@@ -1,14 +1,11 @@
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
 import { test } from "node:test";
-import { fileURLToPath } from "node:url";
 import { type Budget, judge, readBudgets } from "../../bench/budgets.ts";
 import { checkBudgets } from "../../bench/check.ts";
 import { PEERS } from "../../bench/peers/all.ts";
 import type { RunReport } from "../../bench/report/run-report.ts";
 import { SCENARIOS } from "../../bench/suite.ts";
-
-const MAIN = fileURLToPath(new URL("../../bench/main.ts", import.meta.url));
+import { check } from "./run-bench.ts";
 
 const BUDGET: Budget = {
   name: "one hop",
@@ -72,31 +69,10 @@ test("what is missed once is measured again, what is missed each time is missed"
   assert.equal(slow.count(), 3);
 });
 
-interface Run {
-  readonly code: number | string;
-  readonly out: string;
-  readonly err: string;
-}
-
-function check(...args: readonly string[]): Promise<Run> {
-  const short = ["--check", "--short", "--seconds", "0.4"];
-  return new Promise((resolve) => {
-    execFile(process.execPath, ["--no-warnings", MAIN, ...short, ...args], (error, out, err) => {
-      resolve({ code: error?.code ?? 0, out, err });
-    });
-  });
-}
-
 // The short form, as it stands: whoever makes the proxy much slower sees it here.
 test("the budgets of the short form are kept", async (t) => {
   const { code, out, err } = await check("--rounds", "2", "--warm-up", "1");
   t.diagnostic(out);
   assert.equal(code, 0, `${out}\n${err}`);
   assert.match(out, /one hop, HTTP\/2, beside node:http2 .* kept/);
-});
-
-test("a proxy that takes 20 us more for each request misses them, by name", async () => {
-  const { code, err } = await check("--slow-down", "20", "--rounds", "1", "--warm-up", "0.4");
-  assert.equal(code, 1, err);
-  assert.match(err, /Budget missed: one hop, HTTP\/2, beside node:http2: found \d/);
 });

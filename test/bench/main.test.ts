@@ -1,39 +1,15 @@
 import assert from "node:assert/strict";
-import { execFile, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { test, type TestContext } from "node:test";
+import { test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
-import type { FigureName } from "../../bench/figures.ts";
 import { driftPerHour } from "../../bench/kinds/soak.ts";
 import type { RunReport } from "../../bench/report/run-report.ts";
+import { bench, MAIN, scratch } from "./run-bench.ts";
 import { childrenOf } from "../support/end-together.ts";
-
-const MAIN = fileURLToPath(new URL("../../bench/main.ts", import.meta.url));
-
-interface Run {
-  readonly code: number | string;
-  readonly out: string;
-  readonly err: string;
-}
-
-function bench(...args: readonly string[]): Promise<Run> {
-  return new Promise((resolve) => {
-    execFile(process.execPath, ["--no-warnings", MAIN, ...args], (error, out, err) => {
-      resolve({ code: error?.code ?? 0, out, err });
-    });
-  });
-}
-
-async function scratch(t: TestContext): Promise<string> {
-  const dir = await mkdtemp(join(tmpdir(), "outrigger-bench-test-"));
-  t.after(() => rm(dir, { recursive: true, force: true }));
-  return dir;
-}
 
 test("lists every scenario and proxy, and which of them are missing", async () => {
   const { code, out } = await bench("--list");
@@ -86,7 +62,7 @@ test("takes the proxies and the load with it when a signal ends it", async () =>
 
 test("measures ourselves and a peer in turns, and writes figures and plots", async (t) => {
   const file = join(await scratch(t), "figures.json");
-  const scenarios = ["hop-http1", "pair-grpc", "pair-tcp"];
+  const scenarios = ["hop-http1", "pair-grpc", "hop-tcp"];
   const { code, out, err } = await bench(
     ...["--scenario", scenarios.join(), "--against", "node:http2", "--json", file],
     ...["--rounds", "1", "--seconds", "0.2", "--warm-up", "0.2"],
@@ -98,7 +74,7 @@ test("measures ourselves and a peer in turns, and writes figures and plots", asy
   assert.deepEqual(report.scenarios.map(({ name }) => name).sort(), [...scenarios].sort());
   for (const { name, ways } of report.scenarios) {
     // That peer speaks HTTP/2 only.
-    const others = ["hop-http1", "pair-tcp"].includes(name) ? [] : ["node:http2"];
+    const others = ["hop-http1", "hop-tcp"].includes(name) ? [] : ["node:http2"];
     assert.deepEqual(ways.map((way) => way.name).sort(), ["direct", ...others, "outrigger"].sort());
     for (const way of ways) {
       const at = `${name}, ${way.name}`;
@@ -116,38 +92,6 @@ test("measures ourselves and a peer in turns, and writes figures and plots", asy
     }
   }
   assert.match(await readFile(file.replace(".json", ".html"), "utf8"), /<h1>Outrigger bench<\/h1>/);
-});
-
-test("measures what idle connections and starting cost, and what growth costs ourselves", async (t) => {
-  const file = join(await scratch(t), "figures.json");
-  const { code, err } = await bench(
-    ...["--scenario", "idle-1000,start,routes-1000,endpoints-1000", "--against", "none", "--json", file],
-    ...["--rounds", "1", "--seconds", "0.2", "--warm-up", "0.2"],
-  );
-  assert.equal(code, 0, err);
-  const { scenarios } = JSON.parse(await readFile(file, "utf8")) as RunReport;
-  const medianOf = (scenario: string, way: string, figure: FigureName): number =>
-    scenarios.find(({ name }) => name === scenario)?.ways.find(({ name }) => name === way)?.figures[figure]
-      ?.median ?? NaN;
-  assert.ok(medianOf("idle-1000", "outrigger", "bytesPerConnection") > 100);
-  assert.ok(medianOf("start", "outrigger", "readyMs") > 10);
-  for (const [scenario, variant] of [
-    ["routes-1000", "1,000 routes"],
-    ["endpoints-1000", "1,000 endpoints"],
-  ] as const) {
-    assert.equal(medianOf(scenario, variant, "errors"), 0);
-    assert.ok(medianOf(scenario, variant, "cpuMicros") > 1);
-  }
-});
-
-test("says whether memory grows in a soak", async (t) => {
-  const file = join(await scratch(t), "figures.json");
-  const { code, err } = await bench(
-    ...["--scenario", "soak", "--minutes", "0.05", "--warm-up", "0.2", "--json", file],
-  );
-  assert.equal(code, 0, err);
-  const [soak] = (JSON.parse(await readFile(file, "utf8")) as RunReport).scenarios;
-  assert.ok(Number.isFinite(soak?.ways[0]?.figures.driftMiBPerHour?.median));
 });
 
 test("drift is the slope of the second half", () => {

@@ -2,9 +2,11 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { problemsOf, readTest, repeated, rowsOf } from "../support/conformance.ts";
+import { absent, problemsOf, readTest, repeated, rowsOf } from "../support/conformance.ts";
 
 const TABLES = join(import.meta.dirname, "conformance");
+const INVARIANTS = 35;
+const RANKED = 15;
 
 describe("the tables of conformance/", () => {
   const rows = readdirSync(TABLES).flatMap((file) => rowsOf(readFileSync(join(TABLES, file), "utf8")));
@@ -18,5 +20,9 @@ describe("the tables of conformance/", () => {
 
   test("have each number once", () => {
     assert.deepEqual(repeated(rows), []);
+  });
+
+  test("have every security invariant, and every behaviour that users notice first", () => {
+    assert.deepEqual([...absent(rows, "I", INVARIANTS), ...absent(rows, "R", RANKED)], []);
   });
 });

@@ -12,6 +12,10 @@ import { endTogether } from "./end-together.ts";
 import { identityOf, meshManifest, proxyEnvironment, type Workload } from "./mesh-manifest.ts";
 
 const MAIN = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
+/** What processes need of our own environment: where programs are, and code that was compiled before. */
+const INHERITED = Object.fromEntries(
+  Object.entries(process.env).filter(([name]) => name === "PATH" || name === "NODE_COMPILE_CACHE"),
+);
 const READY_TIMEOUT_MS = 20_000;
 const STOP_TIMEOUT_MS = 5_000;
 
@@ -216,7 +220,7 @@ export class ProcessMesh {
       isProxy && proxyProgram !== undefined
         ? [...prefix, proxyProgram]
         : [...prefix, process.execPath, ...PROXY_RUNTIME_FLAGS, ...(isProxy ? nodeArgs : []), main, ...args];
-    const child = spawn(command, rest, { env: { PATH: process.env["PATH"], ...environment }, stdio: "pipe" });
+    const child = spawn(command, rest, { env: { ...INHERITED, ...environment }, stdio: "pipe" });
     endTogether(child);
     const log = createWriteStream(join(this.dir, `${name}.log`), { flags: "a" });
     child.stdout.pipe(log, { end: false });

@@ -12,7 +12,7 @@ import { PROXY_RUNTIME_FLAGS } from "../../../src/cli/runtime-flags.ts";
 
 const VARIABLE = "OUTRIGGER_BENCH_LINKERD2_PROXY";
 const MAIN = fileURLToPath(new URL("../../../src/main.ts", import.meta.url));
-const MATRIX = fileURLToPath(new URL("../peers.test.ts", import.meta.url));
+const MATRIX = fileURLToPath(new URL("../peers.long.ts", import.meta.url));
 const REDIRECTION = new URL("../../../bench/peers/redirection.ts", import.meta.url).href;
 
 /** Hop and pair of HTTP/1, HTTP/2 and bytes. */
