@@ -3,7 +3,7 @@ import { detectHttp } from "../detect/detect-http.ts";
 import { ProxyError } from "../errors/proxy-error.ts";
 import { errorFromNode } from "../errors/from-node.ts";
 import { countEvent, observeEvent } from "../metrics/count-event.ts";
-import { inboundTcpErrorLabels, serverLabels, withFirst } from "../metrics/labels.ts";
+import { DETECT_HTTP_RESULTS, inboundTcpErrorLabels, serverLabels, withFirst } from "../metrics/labels.ts";
 import { HandshakeError } from "../tls/handshake-error.ts";
 import type { ServerTls } from "../tls/status.ts";
 import type { AcceptedSocket } from "../transport/listen.ts";
@@ -108,7 +108,10 @@ async function detectAndServe(
   const server = serverLabels(decisionOf(connection, connection.policy.value).server);
   const seconds = (clock.nowMs() - startedAtMs) / 1000;
   observeEvent(families.inboundTcpDetectHttpDurationSeconds, server, seconds);
-  countEvent(families.inboundTcpDetectHttpResultsTotal, withFirst("result", RESULTS[found.kind], server));
+  countEvent(
+    families.inboundTcpDetectHttpResultsTotal,
+    withFirst("result", DETECT_HTTP_RESULTS[found.kind], server),
+  );
   const authority = formatSocketAddr(connection.target);
   switch (found.kind) {
     case "http1":
@@ -127,15 +130,5 @@ async function detectAndServe(
       return found satisfies never;
   }
 }
-
-/** Label values of `inbound_tcp_detect_http_results_total`. */
-const RESULTS = {
-  http1: "http/1",
-  http2: "http/2",
-  not_http: "not_http",
-  stopped: "not_http",
-  timeout: "read_timeout",
-  closed: "error",
-} as const;
 
 const NOTHING = Buffer.alloc(0);

@@ -480,3 +480,13 @@ export function tlsInfoLabels(
     ["tls_fips", String(fips)],
   ];
 }
+
+/** Values of `result` in `inbound_` and `outbound_tcp_detect_http_results_total`, by what detection found. */
+export const DETECT_HTTP_RESULTS = {
+  http1: "http/1",
+  http2: "http/2",
+  not_http: "not_http",
+  stopped: "not_http",
+  timeout: "read_timeout",
+  closed: "error",
+} as const;

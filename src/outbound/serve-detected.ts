@@ -1,6 +1,6 @@
 import type { HttpDetection } from "../detect/detect-http.ts";
 import { countEvent, observeEvent } from "../metrics/count-event.ts";
-import { parentLabels, withFirst } from "../metrics/labels.ts";
+import { DETECT_HTTP_RESULTS, parentLabels, withFirst } from "../metrics/labels.ts";
 import type { Meta } from "../policy/meta.ts";
 import type { SocketTransport } from "../transport/socket-transport.ts";
 import type { OutboundContext } from "./context.ts";
@@ -33,7 +33,10 @@ export function countDetection(
   const parent = parentLabels(parentMeta);
   const seconds = (clock.nowMs() - startedAtMs) / 1000;
   observeEvent(families.outboundTcpDetectHttpDurationSeconds, parent, seconds);
-  countEvent(families.outboundTcpDetectHttpResultsTotal, withFirst("result", RESULTS[result], parent));
+  countEvent(
+    families.outboundTcpDetectHttpResultsTotal,
+    withFirst("result", DETECT_HTTP_RESULTS[result], parent),
+  );
   if (result !== "timeout") return;
   log.info(`Continuing after timeout: nobody spoke for ${options.detectTimeoutMs / 1000}s`, {
     target: formatTarget(target),
@@ -44,13 +47,3 @@ export function countDetection(
 function portOf(target: Target): number {
   return target.kind === "addr" ? target.addr.port : target.name.port;
 }
-
-/** Label values of `outbound_tcp_detect_http_results_total`. */
-const RESULTS = {
-  http1: "http/1",
-  http2: "http/2",
-  not_http: "not_http",
-  stopped: "not_http",
-  timeout: "read_timeout",
-  closed: "error",
-} as const;
