@@ -4,6 +4,9 @@ import { metaGroup, metaKind, metaName, type Meta } from "../policy/meta.ts";
 import type { ServerPolicy } from "../policy/server-policy.ts";
 import { clientIdOf, type InboundConnection } from "./connection.ts";
 
+/** What is said of each access that is allowed for the sake of being seen. */
+export const AUDITED = "Request allowed";
+
 /** Resources that had a part in a decision, besides the server. */
 export interface DecidedBy {
   readonly route?: Meta;

@@ -24,7 +24,7 @@ import { findField, headerName } from "../wire/header-field.ts";
 import { tooManyInFlight } from "./application-service.ts";
 import { clientIdOf, clientOf, decisionOf, type InboundConnection } from "./connection.ts";
 import type { InboundContext } from "./context.ts";
-import { decisionFields } from "./decision-fields.ts";
+import { AUDITED, decisionFields } from "./decision-fields.ts";
 import type { PortPolicy, ServerRouteMatch } from "./port-policy.ts";
 
 const DST_CANONICAL = headerName(L5D_DST_CANONICAL);
@@ -81,7 +81,7 @@ export class InboundRouter implements HttpService {
       return refuse(response, new ProxyError("unauthorized", "unauthorized request on route"));
     }
     decision.allowed.value++;
-    if (decision.audited) this.#log("Request allowed", policy, match, decision.authorization);
+    if (decision.audited) this.#log(AUDITED, policy, match, decision.authorization);
     const { filters } = match.rule;
     if (filters.length > 0) {
       const error = applyRequestFilters(filters, head, match.prefixLength, this.#context.random);

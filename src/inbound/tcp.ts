@@ -8,7 +8,7 @@ import { forward } from "../transport/forward.ts";
 import type { SocketTransport } from "../transport/socket-transport.ts";
 import { clientOf, decisionOf, type InboundConnection } from "./connection.ts";
 import type { InboundContext } from "./context.ts";
-import { decisionFields } from "./decision-fields.ts";
+import { AUDITED, decisionFields } from "./decision-fields.ts";
 import type { PortPolicy } from "./port-policy.ts";
 
 /**
@@ -38,7 +38,7 @@ export async function serveTcp(
   if (isAudited(authorization)) {
     const by = { authorization: authorization.meta };
     // The model's words for a connection too: one search finds all that is audited.
-    context.log.info("Request allowed", decisionFields(connection, policy.policy, by));
+    context.log.info(AUDITED, decisionFields(connection, policy.policy, by));
   }
   const labels = inboundAcceptedLabels(connection.target, connection.tls, decision.server);
   context.transportMetrics.track(transport, labels);

@@ -6,7 +6,9 @@ import { ApplicationClients } from "../inbound/application.ts";
 import type { TracePoints } from "../http/trace-requests.ts";
 import type { InboundContext } from "../inbound/context.ts";
 import { InboundProfiles } from "../inbound/profiles.ts";
+import { AUDITED } from "../inbound/decision-fields.ts";
 import { PolicyStore } from "../inbound/policy-store.ts";
+import { limitLog } from "../log/limit-log.ts";
 import { defaultServerPolicy, opaqueServerPolicy } from "../policy/default-policies.ts";
 import { Terminator } from "../tls/terminate.ts";
 import { openAccessLog } from "./access-log.ts";
@@ -45,7 +47,8 @@ export function inboundSide(
     permanentPorts: config.inbound.ports,
     idleTimeoutMs: config.inbound.discoveryIdleTimeoutMs,
   });
-  const log = logging.log.target("linkerd_app_inbound").span("inbound");
+  const spoken = logging.log.target("linkerd_app_inbound").span("inbound");
+  const log = limitLog(spoken, clock, new Set([AUDITED]));
   const base = { clock, random, families, transportMetrics, trace, taps };
   const profiles = new InboundProfiles(
     { clock, control, families },
