@@ -51,6 +51,17 @@ export interface SlicePort {
   readonly port: number | undefined;
 }
 
+/** What stands behind an address: a Pod or an ExternalWorkload. */
+export const targetRef = object({
+  kind: required(text),
+  name: required(resourceName),
+  namespace: optional(labelName),
+  apiVersion: optional(text),
+  uid: optional(anything),
+  resourceVersion: optional(anything),
+  fieldPath: optional(anything),
+});
+
 const sliceEndpoint = object({
   addresses: required(listOf(text, { min: 1, max: 100 })),
   conditions: optional(
@@ -61,17 +72,7 @@ const sliceEndpoint = object({
   zone: optional(text),
   hints: optional(anything),
   deprecatedTopology: optional(anything),
-  targetRef: optional(
-    object({
-      kind: required(text),
-      name: required(resourceName),
-      namespace: optional(labelName),
-      apiVersion: optional(text),
-      uid: optional(anything),
-      resourceVersion: optional(anything),
-      fieldPath: optional(anything),
-    }),
-  ),
+  targetRef: optional(targetRef),
 });
 
 export const slicePort: Reader<SlicePort> = refine(

@@ -1,19 +1,9 @@
 import type { AddressGroup, SliceEndpoint } from "./endpoint-slice.ts";
-import { slicePort } from "./endpoint-slice.ts";
+import { slicePort, targetRef } from "./endpoint-slice.ts";
 import { readMirror } from "./mirror.ts";
 import { resource, type Resource } from "./object-meta.ts";
-import {
-  anything,
-  BAD,
-  listOf,
-  object,
-  optional,
-  required,
-  text,
-  withDefault,
-  type ObjectOf,
-} from "./reader.ts";
-import { ip, labelName, resourceName } from "./words.ts";
+import { BAD, listOf, object, optional, required, text, withDefault, type ObjectOf } from "./reader.ts";
+import { ip, labelName } from "./words.ts";
 
 /**
  * Addresses behind the Service of the same name, as the core group has them. Service mirrors still write these; where a
@@ -28,17 +18,7 @@ const fields = {
   ip: required(ip),
   hostname: optional(labelName),
   nodeName: optional(text),
-  targetRef: optional(
-    object({
-      kind: required(text),
-      name: required(resourceName),
-      namespace: optional(labelName),
-      apiVersion: optional(text),
-      uid: optional(anything),
-      resourceVersion: optional(anything),
-      fieldPath: optional(anything),
-    }),
-  ),
+  targetRef: optional(targetRef),
 };
 type Address = ObjectOf<typeof fields>;
 const addresses = withDefault(listOf(object(fields)), []);
