@@ -15,8 +15,7 @@ export interface RetryingExchange {
   readonly response: ResponseSink;
   /** Whether a response is to be dropped for another attempt, which is then paid for; else the response is the one. */
   wantsRetry(outcome: Outcome): boolean;
-  /** @param atOnce the response came before the call had returned. */
-  retry(atOnce: boolean): void;
+  retry(): void;
   /** The attempt is the last one. */
   settle(): void;
   /** The attempt has passed on its first `bytes` of the request. */
@@ -132,14 +131,13 @@ export class ProfileAttempt implements ResponseSink {
       return false;
     }
     this.#stage = "dropped";
-    const atOnce = this.#sink === undefined;
     const dropped = this.#held?.length ?? 0;
     this.#held?.drop();
     // Nobody else will give credit for what was held, and the connection lives on.
     if (over && dropped > 0) this.giveCredit(dropped);
     if (!over)
       this.#reset(new ProxyError("canceled", "the response is dropped for a retry", { side: "proxy" }));
-    this.#exchange.retry(atOnce);
+    this.#exchange.retry();
     return true;
   }
 

@@ -60,6 +60,8 @@ class RetriedExchange implements Sink, RetryingExchange {
   readonly #head: RequestHead;
   readonly #last: boolean;
   #attempts = 0;
+  /** An attempt is being made: what it is answered comes before all of it was sent. */
+  #isSending = false;
   #current: ProfileAttempt | undefined = undefined;
   #pause: Timer | undefined = undefined;
   #body: ReplayBuffer | undefined = undefined;
@@ -93,14 +95,20 @@ class RetriedExchange implements Sink, RetryingExchange {
     const isFirst = this.#attempts++ === 0;
     const attempt = new ProfileAttempt(this);
     this.#current = attempt;
-    attempt.begin(this.#inner, copyOf(this.#head, isFirst), this.#last);
+    // Taken now: an attempt that is answered at once lets go of the body, yet it is owed a whole request.
     const body = this.#body;
-    if (isFirst || body === undefined || this.#current !== attempt) return;
+    const bytes = body?.bytes ?? NOTHING;
+    const length = body?.length ?? 0;
     const trailers = this.#trailers;
-    if (body.length > 0 || trailers === undefined) {
-      attempt.sendData(body.bytes, 0, body.length, trailers === undefined);
+    this.#isSending = true;
+    attempt.begin(this.#inner, copyOf(this.#head, isFirst), this.#last);
+    if (!isFirst && !this.#last) {
+      if (length > 0 || trailers === undefined) {
+        this.#current?.sendData(bytes, 0, length, trailers === undefined);
+      }
+      if (trailers !== undefined) this.#current?.sendTrailers(trailers.slice());
     }
-    if (trailers !== undefined) attempt.sendTrailers(trailers.slice());
+    this.#isSending = false;
   }
 
   /** Whatever is not to be retried pays in, also a failure that cannot be retried. */
@@ -115,10 +123,10 @@ class RetriedExchange implements Sink, RetryingExchange {
     return hasBudget;
   }
 
-  /** A service that answers within the call gets its retry in another turn: it would never give the event loop back. */
-  retry(atOnce: boolean): void {
+  /** An answer to what is being sent gets its retry in another turn: a service that always answers so would never give the event loop back. */
+  retry(): void {
     this.#current = undefined;
-    if (atOnce) this.#pause = this.#params.clock.after(0, () => this.attempt());
+    if (this.#isSending) this.#pause = this.#params.clock.after(0, () => this.attempt());
     else this.attempt();
   }
 
@@ -172,6 +180,8 @@ function copyOf(head: RequestHead, isFirst: boolean): RequestHead {
   copy.routeLabels = head.routeLabels;
   return copy;
 }
+
+const NOTHING = Buffer.alloc(0);
 
 function contentLength(fields: readonly HeaderField[]): number {
   for (const { name, value } of fields) if (name.role === NameRole.contentLength) return Number(value);

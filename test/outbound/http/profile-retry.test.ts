@@ -14,6 +14,17 @@ function answerTo(made: ReturnType<typeof build>, attempt: number): ResponseSink
   assert.ok(seen, `there is no attempt ${attempt}`);
   return seen.response;
 }
+/** From now on the backend answers requests while it is still being called with their heads, with these statuses in turn. */
+function answerAtHead({ backends }: ReturnType<typeof build>, ...codes: number[]): void {
+  const backend = backends.get(WEB);
+  const take = backend.call.bind(backend);
+  backend.call = (head, last, response) => {
+    const sink = take(head, last, response);
+    const code = codes.shift();
+    if (code !== undefined) response.head(responseHead(code), true);
+    return sink;
+  };
+}
 const attempts = ({ backends }: ReturnType<typeof build>): number => backends.get(WEB).seen.length;
 const silent = (): void => {};
 const POST: RequestOptions = { method: "POST", last: false };
@@ -147,6 +158,15 @@ describe("outbound 5.2: the budget of retries", () => {
     made.clock.advance(0);
     assert.deepEqual([attempts(made), status(seen)], [3, 200]);
   });
+
+  test("nor is that of one that answers as soon as it has the body", () => {
+    const made = build(retryable(), statuses(500));
+    const seen = call(made.service, "/r", POST);
+    send(seen.sink, "hello", true);
+    assert.equal(attempts(made), 2);
+    made.clock.advance(0);
+    assert.deepEqual([attempts(made), status(seen)], [11, 500]);
+  });
 });
 
 describe("outbound 8.3: the body of a request", () => {
@@ -170,6 +190,49 @@ describe("outbound 8.3: the body of a request", () => {
         ["hello world", ["checksum: 1"], true],
       );
     }
+  });
+
+  test("is owed to an attempt that is answered before it was sent", () => {
+    for (const codes of [[200], [503, 200]]) {
+      const made = build(retryable(), silent);
+      const seen = call(made.service, "/r", { ...POST, version: 20 });
+      send(seen.sink, "hello", false);
+      seen.sink.trailers(fieldsOf(["checksum: 1"]));
+      answerAtHead(made, ...codes);
+      answerTo(made, 0).head(responseHead(500), true);
+      made.clock.advance(0);
+      assert.equal(status(seen), 200);
+      assert.equal(attempts(made), 1 + codes.length);
+      const last = made.backends.get(WEB).seen.at(-1);
+      assert.deepEqual([last?.body, last?.trailers], ["hello", ["checksum: 1"]]);
+      assert.equal(PROCESS_REPLAY_MEMORY.usedBytes, 0);
+    }
+  });
+
+  test("is sent no further to an attempt that is dropped on the way", () => {
+    const made = build(retryable(), silent);
+    const seen = call(made.service, "/r", { ...POST, version: 20 });
+    send(seen.sink, "hello", false);
+    seen.sink.trailers(fieldsOf(["checksum: 1"]));
+    answerAtHead(made, 503);
+    answerTo(made, 0).head(responseHead(500), true);
+    const dropped = made.backends.get(WEB).seen[1];
+    assert.deepEqual([dropped?.body, dropped?.trailers], ["", []]);
+    made.clock.advance(0);
+    assert.equal(made.backends.get(WEB).seen[2]?.body, "hello");
+    answerTo(made, 2).head(responseHead(200), true);
+    assert.equal(status(seen), 200);
+  });
+
+  test("that is still to come when the response does is not waited for", () => {
+    const made = build(retryable(), silent);
+    answerAtHead(made, 500);
+    const seen = call(made.service, "/r", POST);
+    assert.equal(status(seen), 500);
+    send(seen.sink, "hello", true);
+    assert.equal(made.backends.get(WEB).seen[0]?.body, "hello");
+    assert.equal(attempts(made), 1);
+    assert.equal(PROCESS_REPLAY_MEMORY.usedBytes, 0);
   });
 
   test("is given credit for once, however often it is sent", () => {
