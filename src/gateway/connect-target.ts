@@ -1,7 +1,7 @@
 import { errorFromNode } from "../errors/from-node.ts";
+import type { ApplicationConnection } from "../inbound/context.ts";
 import type { OutboundContext, TargetCache } from "../outbound/context.ts";
 import type { Target } from "../outbound/target.ts";
-import type { SocketTransport } from "../transport/socket-transport.ts";
 import { whenClosed } from "../transport/when-closed.ts";
 import { discoveredSoon } from "./discovery.ts";
 
@@ -19,7 +19,7 @@ export async function connectTarget(
   targets: TargetCache,
   target: Target,
   signal: AbortSignal,
-): Promise<SocketTransport> {
+): Promise<ApplicationConnection> {
   const held = targets.acquire(target);
   try {
     const discovered = await discoveredSoon(held.value, clock, tcpFailfastTimeoutMs);
@@ -27,11 +27,8 @@ export async function connectTarget(
     metrics.opened();
     try {
       const server = await route.connect(signal);
-      whenClosed(server.socket, () => {
-        metrics.closed(undefined);
-        held.release();
-      });
-      return server;
+      whenClosed(server.socket, () => held.release());
+      return { server, ended: (end) => metrics.ended(end) };
     } catch (thrown) {
       const error = errorFromNode(thrown, "connect");
       metrics.closed(error);

@@ -22,7 +22,7 @@ import type { SocketTransport } from "../transport/socket-transport.ts";
 import type { TransportMetrics } from "../transport/transport-metrics.ts";
 import { ApplicationService, CountDispatched } from "./application-service.ts";
 import { clientIdOf, type InboundConnection } from "./connection.ts";
-import type { ApplicationOptions, Applications } from "./context.ts";
+import type { ApplicationConnection, ApplicationOptions, Applications } from "./context.ts";
 import type { InboundProfiles } from "./profiles.ts";
 import { InboundRequestMetrics } from "./request-metrics.ts";
 
@@ -110,7 +110,16 @@ export class ApplicationClients implements Applications {
   }
 
   /** A connection of its own for bytes that are not HTTP. Throws ProxyError `io`, `connect_timeout` or `loop`. */
-  async connect(addr: SocketAddr): Promise<SocketTransport> {
+  async connect(addr: SocketAddr): Promise<ApplicationConnection> {
+    return { server: await this.#dial(addr), ended: undefined };
+  }
+
+  close(): void {
+    this.#stacks.clear();
+    this.#profiles?.close();
+  }
+
+  async #dial(addr: SocketAddr): Promise<SocketTransport> {
     if (this.#isOwnPort(addr.port)) {
       throw new ProxyError("loop", `${formatSocketAddr(addr)} is a port of the proxy itself`, {
         side: "proxy",
@@ -125,11 +134,6 @@ export class ApplicationClients implements Applications {
     });
     this.#transportMetrics.track(transport, INBOUND_DIALLED_LABELS);
     return transport;
-  }
-
-  close(): void {
-    this.#stacks.clear();
-    this.#profiles?.close();
   }
 
   #build(target: ApplicationTarget): ApplicationStack {
@@ -174,7 +178,7 @@ export class ApplicationClients implements Applications {
       clock: this.#clock,
       maxIdle: this.#options.maxIdleHttp1,
       idleTimeoutMs: this.#options.http1IdleTimeoutMs,
-      connect: () => this.connect(addr),
+      connect: () => this.#dial(addr),
     });
     return { service: new CountDispatched(metrics, pool), close: () => pool.close() };
   }
@@ -187,7 +191,7 @@ export class ApplicationClients implements Applications {
       random: this.#random,
       backoff: connectBackoff,
       http2: http2Client,
-      connect: () => this.connect(addr),
+      connect: () => this.#dial(addr),
       onReadiness: () => {
         if (h2.ready) queue.onReady();
       },

@@ -17,6 +17,7 @@ import type { SocketAddr } from "../addr/socket-addr.ts";
 import type { HttpService } from "../http/message.ts";
 import type { TracePoints } from "../http/trace-requests.ts";
 import type { Handle } from "../stack/idle-cache.ts";
+import type { ForwardEnd } from "../transport/forward.ts";
 import type { SocketTransport } from "../transport/socket-transport.ts";
 import type { ApplicationTarget } from "./application.ts";
 import type { InboundConnection } from "./connection.ts";
@@ -77,7 +78,14 @@ export interface Applications {
   /** A service for the requests of one client, kept while it is held. */
   acquire(target: ApplicationTarget): Handle<HttpService>;
   /** A connection for bytes that are not HTTP. Rejects with a ProxyError. */
-  connect(addr: SocketAddr): Promise<SocketTransport>;
+  connect(addr: SocketAddr): Promise<ApplicationConnection>;
+}
+
+/** A connection to an application, for bytes that are not HTTP. */
+export interface ApplicationConnection {
+  readonly server: SocketTransport;
+  /** Told once how forwarding to it ended, which its socket alone does not show; undefined where nobody counts that. */
+  readonly ended: ((end: ForwardEnd) => void) | undefined;
 }
 
 /** What the inbound proxy is told at start. */

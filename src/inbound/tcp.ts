@@ -7,7 +7,7 @@ import type { Authorization } from "../policy/server-policy.ts";
 import { forward } from "../transport/forward.ts";
 import type { SocketTransport } from "../transport/socket-transport.ts";
 import { clientOf, decisionOf, type InboundConnection } from "./connection.ts";
-import type { InboundContext } from "./context.ts";
+import type { ApplicationConnection, InboundContext } from "./context.ts";
 import { AUDITED, decisionFields } from "./decision-fields.ts";
 import type { PortPolicy } from "./port-policy.ts";
 
@@ -44,14 +44,15 @@ export async function serveTcp(
   context.transportMetrics.track(transport, labels);
 
   const leave = context.drain.join(() => {});
-  let server: SocketTransport;
+  let application: ApplicationConnection;
   try {
-    server = await context.applications.connect(connection.target);
+    application = await context.applications.connect(connection.target);
   } catch (error) {
     leave();
     transport.destroy();
     throw error;
   }
+  const { server, ended } = application;
   const isRevoked = (next: PortPolicy): boolean => {
     if (authorizeTcp(next, connection) !== undefined) return false;
     const now = inboundDecisionLabels(decisionOf(connection, next));
@@ -64,17 +65,23 @@ export async function serveTcp(
     leave();
     server.destroy();
     transport.destroy();
+    ended?.({ by: "proxy", error: revoked() });
     return;
   }
   const watching = new AbortController();
-  const tunnel = forward(transport, server, prefix, () => {
+  const tunnel = forward(transport, server, prefix, (end) => {
     watching.abort();
     leave();
+    ended?.(end);
   });
   connection.policy.subscribe(watching.signal, (next) => {
     if (!isRevoked(next)) return;
-    tunnel.abort(new ProxyError("unauthorized", "connection is no longer authorized", { side: "proxy" }));
+    tunnel.abort(revoked());
   });
+}
+
+function revoked(): ProxyError {
+  return new ProxyError("unauthorized", "connection is no longer authorized", { side: "proxy" });
 }
 
 /** Bytes that are not HTTP are refused where the policy says that HTTP is all there is. */

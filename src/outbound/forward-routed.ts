@@ -1,5 +1,4 @@
 import { errorFromNode } from "../errors/from-node.ts";
-import { ProxyError } from "../errors/proxy-error.ts";
 import type { Drain } from "../stack/drain.ts";
 import { forward } from "../transport/forward.ts";
 import type { SocketTransport } from "../transport/socket-transport.ts";
@@ -38,9 +37,9 @@ export async function forwardRouted(
       transport,
       server,
       prefix,
-      ({ by, error }) => {
+      (end) => {
         leave();
-        metrics.closed(by === undefined ? undefined : (error ?? brokenOff(by)));
+        metrics.ended(end);
       },
       dialled?.greeting,
     );
@@ -49,8 +48,4 @@ export async function forwardRouted(
     metrics.closed(error);
     throw error;
   }
-}
-
-function brokenOff(by: string): ProxyError {
-  return new ProxyError("io", `the ${by} broke off`);
 }

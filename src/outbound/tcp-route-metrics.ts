@@ -3,6 +3,7 @@ import { countEvent } from "../metrics/count-event.ts";
 import type { CounterFamily } from "../metrics/family.ts";
 import { withLast } from "../metrics/labels.ts";
 import type { Counter, Labels } from "../metrics/registry.ts";
+import type { ForwardEnd } from "../transport/forward.ts";
 
 /** The families of one kind of route: `outbound_tcp_route_*` or `outbound_tls_route_*`. */
 export interface TcpRouteFamilies {
@@ -43,11 +44,12 @@ export class TcpRouteMetrics {
 
   /** @param error why it ended early; undefined after an orderly end. */
   closed(error: ProxyError | undefined): void {
-    const kind = error === undefined ? "" : closeError(error);
-    const counter = this.#close.get(kind);
-    // The series may have been dropped since the route was replaced: long connections outlive many policies.
-    if (this.#released) countEvent(this.#families.close, this.#closeLabels(kind));
-    else if (counter !== undefined) counter.value++;
+    this.#countClose(error === undefined ? "" : closeError(error));
+  }
+
+  /** The same for a connection that reached a server. Whoever broke it off then, it was no rule of the route. */
+  ended({ by }: ForwardEnd): void {
+    this.#countClose(by === undefined ? "" : "unexpected");
   }
 
   /** The route is replaced; connections on it go on being counted. */
@@ -56,6 +58,13 @@ export class TcpRouteMetrics {
     this.#released = true;
     this.#families.open.release(this.#labels);
     for (const error of CLOSE_ERRORS) this.#families.close.release(this.#closeLabels(error));
+  }
+
+  #countClose(kind: CloseError): void {
+    const counter = this.#close.get(kind);
+    // The series may have been dropped since the route was replaced: long connections outlive many policies.
+    if (this.#released) countEvent(this.#families.close, this.#closeLabels(kind));
+    else if (counter !== undefined) counter.value++;
   }
 
   #closeLabels(error: CloseError): Labels {

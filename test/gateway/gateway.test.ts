@@ -7,9 +7,12 @@ import { after, afterEach, before, beforeEach, describe, test } from "node:test"
 import type { Addr } from "../../src/addr/name-addr.ts";
 import { parseDnsName } from "../../src/addr/dns-name.ts";
 import { OutboundGateway } from "../../src/gateway/gateway.ts";
+import type { Families } from "../../src/metrics/families.ts";
+import { tcpRouteLabels, withLast } from "../../src/metrics/labels.ts";
 import { TargetCache } from "../../src/outbound/context.ts";
 import type { ClientPolicy, Profile } from "../../src/policy/client-policy.ts";
 import { opaqueServerPolicy } from "../../src/policy/default-policies.ts";
+import { metaDefault } from "../../src/policy/meta.ts";
 import { ConcurrencyLimit } from "../../src/stack/concurrency-limit.ts";
 import { Drain } from "../../src/stack/drain.ts";
 import { systemClock } from "../../src/time/clock.ts";
@@ -56,6 +59,7 @@ describe("a gateway", { timeout: 30_000 }, () => {
   /** A server in this cluster that answers requests, and another. */
   let byProfile: Server;
   let byPolicy: Server;
+  let families: Families;
   const closers: (() => void)[] = [];
 
   before(async () => {
@@ -70,6 +74,7 @@ describe("a gateway", { timeout: 30_000 }, () => {
       httpFailfastTimeoutMs: 40,
       tcpFailfastTimeoutMs: 40,
     };
+    ({ families } = shared);
     gateway = new OutboundGateway(
       {
         ...shared,
@@ -211,6 +216,34 @@ describe("a gateway", { timeout: 30_000 }, () => {
     http.text = "";
     http.send(GET);
     await answered(http, /^HTTP\/1\.1 403 Forbidden/);
+  });
+
+  test("config-admin-metrics 7.4: the route counts a connection of bytes by how it ended", async () => {
+    const host = fresh();
+    say(host, {});
+    givePolicy(host);
+    const labels = tcpRouteLabels(PARENT, metaDefault("opaque"), "", 80);
+    const closed = (error: string): number =>
+      families.outboundTcpRouteCloseTotal.cell(withLast(labels, "error", error)).value;
+    const ends: readonly (readonly [string, string, (peer: Peer) => void])[] = [
+      ["the client ends it", "", ({ socket }) => void socket.end()],
+      ["the server ends it", "", () => void byPolicy.accepted.at(-1)?.socket.end()],
+      [
+        "the server breaks it off",
+        "unexpected",
+        () => void byPolicy.accepted.at(-1)?.socket.resetAndDestroy(),
+      ],
+      ["a new policy forbids it", "unexpected", () => lab.setPolicy(lab.port, DENY)],
+    ];
+    for (const [how, error, end] of ends) {
+      const before = { [error]: closed(error), other: closed(error === "" ? "unexpected" : "") };
+      const peer = dial(host, undefined, "hello");
+      await answered(peer, /^bytes/);
+      end(peer);
+      await until(`it is counted that ${how}`, () => closed(error) === (before[error] ?? 0) + 1);
+      assert.equal(closed(error === "" ? "unexpected" : ""), before.other, how);
+    }
+    assert.equal(closed("forbidden"), 0);
   });
 
   test("bytes do not pass where the policy of the port knows HTTP alone, nor HTTP where it knows none", async () => {

@@ -61,7 +61,7 @@ describe("a service of another cluster, through its gateway", { timeout: 30_000 
         response.end(JSON.stringify({ version: request.httpVersion, headers: request.headers }));
       }),
     );
-    echo = await listening(createServer((socket) => socket.pipe(socket)));
+    echo = await listening(createServer((socket) => socket.on("error", () => {}).pipe(socket)));
     grpc.addService(
       { unary: UNARY },
       {
@@ -175,10 +175,15 @@ describe("a service of another cluster, through its gateway", { timeout: 30_000 
     assert.equal(await counted("inbound_tcp_transport_header_connections_total", labels), 1);
     assert.equal(await counted("inbound_tcp_authz_allow_total", { srv_name: "linkerd-gateway" }), 1);
     const route = { parent_name: "echo", parent_kind: "Service" };
-    await until(
-      "the route has closed it",
-      async () => (await counted("outbound_tcp_route_close_total", route)) === 1,
-    );
+    const closed = (error: string): Promise<number> =>
+      counted("outbound_tcp_route_close_total", { ...route, error });
+    await until("the route has closed it", async () => (await closed("")) === 1);
+    const broken = connect(clusters.forward("echo"), "127.0.0.1");
+    broken.write("hello");
+    await once(broken, "data");
+    broken.resetAndDestroy();
+    await until("the route has lost the other", async () => (await closed("unexpected")) === 1);
+    assert.equal(await closed(""), 1);
   });
 
   test("inbound 4.5: an upgrade becomes a tunnel", async () => {
