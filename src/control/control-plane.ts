@@ -22,8 +22,15 @@ export interface ControlPlane {
   /**
    * The profile of an address or name, once it is known; undefined if the control plane has none or says that the
    * question is wrong, or if `signal` aborts first. Which targets to ask about at all is the caller's to decide.
+   *
+   * @param onUnknown told whenever the control plane has looked and there is no such target. It may come to be, and is
+   *   asked for again.
    */
-  watchProfile(target: Addr, signal: AbortSignal): Promise<Watch<Profile> | undefined>;
+  watchProfile(
+    target: Addr,
+    signal: AbortSignal,
+    onUnknown?: () => void,
+  ): Promise<Watch<Profile> | undefined>;
 
   /** The outbound policy of an address or name, once the control plane has spoken. Never rejects. */
   watchOutboundPolicy(target: Addr, signal: AbortSignal): Promise<OutboundPolicyLookup>;

@@ -36,9 +36,13 @@ export class GrpcControlPlane implements ControlPlane {
     return policy.client.unreachable ?? destination.client.unreachable;
   }
 
-  watchProfile(target: Addr, signal: AbortSignal): Promise<Watch<Profile> | undefined> {
+  watchProfile(
+    target: Addr,
+    signal: AbortSignal,
+    onUnknown?: () => void,
+  ): Promise<Watch<Profile> | undefined> {
     const { destination, contextToken } = this.#options;
-    return watchProfile(destination, contextToken, target, signal);
+    return watchProfile(destination, contextToken, target, signal, onUnknown);
   }
 
   watchOutboundPolicy(target: Addr, signal: AbortSignal): Promise<OutboundPolicyLookup> {

@@ -6,7 +6,7 @@ import type { Watch } from "../watch/watch.ts";
 import { profileFromProto } from "./convert/profile.ts";
 import { firstAnswer } from "./first-answer.ts";
 import { machineOptions, type StreamContext } from "./stream-context.ts";
-import { isInvalidRequest, type CallStatus } from "./stream.ts";
+import { isInvalidRequest, isUnknownTarget, type CallStatus } from "./stream.ts";
 
 /** Destination.GetProfile: see `ControlPlane.watchProfile`. Source: linkerd2-proxy, linkerd/service-profiles/src/client.rs. */
 export async function watchProfile(
@@ -14,6 +14,7 @@ export async function watchProfile(
   contextToken: string,
   target: Addr,
   signal: AbortSignal,
+  onUnknown?: () => void,
 ): Promise<Watch<Profile> | undefined> {
   const path = formatAddr(target);
   const port = target.kind === "name" ? target.name.port : target.socket.port;
@@ -21,8 +22,13 @@ export async function watchProfile(
   const open = context.client.serverStream(Destination.method.getProfile, request);
   const refused = (status: CallStatus): void =>
     context.log.warn("the control plane refuses to give a profile", { target: path, error: status.message });
+  const options = machineOptions(context, open, `profile of ${path}`);
+  const onRetry = (status: CallStatus, pauseMs: number): void => {
+    options.onRetry(status, pauseMs);
+    if (isUnknownTarget(status.code)) onUnknown?.();
+  };
   const answer = await firstAnswer(
-    { ...machineOptions(context, open, `profile of ${path}`), isFatal: isInvalidRequest, signal },
+    { ...options, onRetry, isFatal: isInvalidRequest, signal },
     (message) => profileFromProto(message, port),
     refused,
   );

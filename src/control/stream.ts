@@ -8,6 +8,7 @@ export interface CallStatus {
 export const Code = {
   OK: 0,
   CANCELLED: 1,
+  UNKNOWN: 2,
   INVALID_ARGUMENT: 3,
   DEADLINE_EXCEEDED: 4,
   NOT_FOUND: 5,
@@ -43,6 +44,15 @@ export type IsFatal = (code: number) => boolean;
  */
 export const isInvalidRequest: IsFatal = (code) =>
   code === Code.INVALID_ARGUMENT || code === Code.FAILED_PRECONDITION;
+
+/**
+ * GetProfile: whether the control plane has looked and found nothing, be it a Service (UNKNOWN) or one of its instances.
+ *
+ * Source: linkerd2, controller/api/destination/server.go.
+ */
+export function isUnknownTarget(code: number): boolean {
+  return code === Code.UNKNOWN || code === Code.NOT_FOUND;
+}
 
 /**
  * Outbound Watch: also "there is no such target" and "I do not know outbound policies", for which the proxy has an

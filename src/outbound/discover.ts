@@ -54,11 +54,17 @@ export async function discover(
 ): Promise<Discovered> {
   const addr = addrOf(target);
   const asks = options.forGateway === true || mayHaveProfile(target, options);
-  const coming = asks ? control.watchProfile(addr, signal) : undefined;
+  const unknown = Promise.withResolvers<void>();
+  const coming = asks ? control.watchProfile(addr, signal, unknown.resolve) : undefined;
   const lookup = await control.watchOutboundPolicy(addr, signal);
   // Nothing that a profile could say would change it.
   if (lookup.kind === "failed") throw lookup.error;
-  const profile = await (target.kind === "name" && coming !== undefined ? soon(coming, clock) : coming);
+  // A gateway cannot do without, and has policies also for Services that do not exist: only the control plane's word ends
+  // its wait.
+  const mayGiveUp = options.forGateway === true ? unknown.promise : Promise.resolve();
+  const profile = await (target.kind === "name" && coming !== undefined
+    ? soon(coming, clock, mayGiveUp)
+    : coming);
   if (options.forGateway === true && profile === undefined) {
     const problem = `${formatTarget(target)}: there is no service of this name`;
     throw new ProxyError("gateway_domain_invalid", problem, { side: "proxy" });
@@ -73,10 +79,10 @@ export async function discover(
   }
 }
 
-/** What was promised, or undefined once that has taken too long. */
-function soon<T>(promise: Promise<T>, clock: Clock): Promise<T | undefined> {
+/** What was promised, or undefined once that has taken too long and may be given up. */
+function soon<T>(promise: Promise<T>, clock: Clock, mayGiveUp: Promise<void>): Promise<T | undefined> {
   return new Promise((resolve, reject) => {
-    const timer = clock.after(LATE_PROFILE_MS, () => resolve(undefined));
+    const timer = clock.after(LATE_PROFILE_MS, () => void mayGiveUp.then(() => resolve(undefined)));
     promise.finally(() => timer.cancel()).then(resolve, reject);
   });
 }

@@ -149,6 +149,22 @@ describe("a profile", () => {
     });
   }
 
+  it("is of an unknown target after UNKNOWN and NOT_FOUND, and not after other failures", async () => {
+    const { server, control, held } = await start();
+    let told = 0;
+    const lookup = control.watchProfile(service, held.signal, () => told++);
+    const counts: number[] = [];
+    for (const code of [status.UNAVAILABLE, status.INTERNAL, status.UNKNOWN, status.NOT_FOUND]) {
+      (await server.getProfile.next()).emit("error", fail(code));
+      const again = await server.getProfile.next();
+      counts.push(told);
+      again.end();
+    }
+    (await server.getProfile.next()).write(profile(true));
+    assert.equal((await lookup)?.value.opaqueProtocol, true);
+    assert.deepEqual([...counts, told], [0, 0, 1, 2, 2]);
+  });
+
   it("is asked for again after an orderly end", async () => {
     const { server, control, held } = await start();
     const lookup = control.watchProfile(service, held.signal);

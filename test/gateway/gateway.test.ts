@@ -9,7 +9,8 @@ import { parseDnsName } from "../../src/addr/dns-name.ts";
 import { OutboundGateway } from "../../src/gateway/gateway.ts";
 import type { Families } from "../../src/metrics/families.ts";
 import { tcpRouteLabels, withLast } from "../../src/metrics/labels.ts";
-import { TargetCache } from "../../src/outbound/context.ts";
+import { TargetCache, type OutboundContext } from "../../src/outbound/context.ts";
+import type { TargetContext } from "../../src/outbound/target-stack.ts";
 import type { ClientPolicy, Profile } from "../../src/policy/client-policy.ts";
 import { opaqueServerPolicy } from "../../src/policy/default-policies.ts";
 import { metaDefault } from "../../src/policy/meta.ts";
@@ -24,6 +25,7 @@ import { CLIENT, DENY, DirectLab, MESHED, OPEN, type Peer } from "../inbound/dir
 import { detect, Peer as Server, PARENT, until, WrittenControlPlane } from "../outbound/listening.ts";
 import { name, scriptedContext } from "../outbound/scripted.ts";
 import { sum } from "../socket/pair.ts";
+import { FakeClock } from "../support/fake-clock.ts";
 import { unwrap, WEB } from "../tls/mesh-peer.ts";
 
 const TARGET = "shop.svc.cluster.local";
@@ -33,13 +35,23 @@ const OK = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 /** Says what was written down about profiles too, and remembers who asked for one. */
 class Control extends WrittenControlPlane {
   readonly profilesAsked: string[] = [];
-  /** Names about which nothing is ever said. */
+  /** Names of which no profile ever comes. */
   readonly silent = new Set<string>();
+  /** Those of them that are said not to exist. */
+  readonly unknown = new Set<string>();
+  /** Profiles of names that take their time. */
+  readonly late = new Map<string, Promise<Watch<Profile>>>();
 
-  override watchProfile(target?: Addr): Promise<Watch<Profile> | undefined> {
+  override watchProfile(
+    target?: Addr,
+    _signal?: AbortSignal,
+    onUnknown?: () => void,
+  ): Promise<Watch<Profile> | undefined> {
     const text = target?.kind === "name" ? target.name.name : "";
     this.profilesAsked.push(text);
-    return this.silent.has(text) ? new Promise(() => {}) : super.watchProfile(target);
+    if (this.unknown.has(text)) onUnknown?.();
+    if (this.silent.has(text)) return new Promise(() => {});
+    return this.late.get(text) ?? super.watchProfile(target);
   }
 }
 
@@ -75,18 +87,7 @@ describe("a gateway", { timeout: 30_000 }, () => {
       tcpFailfastTimeoutMs: 40,
     };
     ({ families } = shared);
-    gateway = new OutboundGateway(
-      {
-        ...shared,
-        transportMetrics: new TransportMetrics(shared.families),
-        origDst: unavailable("not asked"),
-        drain: new Drain(),
-        targets: new TargetCache(shared, 10),
-        dialsAhead: new ConcurrencyLimit(1),
-        options: { detectTimeoutMs: 1_000, http2Server: {}, ingressMode: false, dialAheadAfterMs: undefined },
-      },
-      { suffixes: [`${TARGET}.`], localId: WEB, idleTimeoutMs: 10 },
-    );
+    gateway = gatewayOf(shared);
     lab = await DirectLab.start({ gateway });
   });
   after(() => {
@@ -118,9 +119,10 @@ describe("a gateway", { timeout: 30_000 }, () => {
     host: string,
     sessionProtocol: "http1" | "http2" | undefined,
     more: Buffer | string = "",
+    to = lab,
   ): Peer => {
     const header = encodeTransportHeader({ port: 80, name: unwrap(parseDnsName(host)), sessionProtocol });
-    const peer = lab.dial().send(header, more);
+    const peer = to.dial().send(header, more);
     open.push(peer);
     return peer;
   };
@@ -189,6 +191,37 @@ describe("a gateway", { timeout: 30_000 }, () => {
       /^HTTP\/1\.1 504 Gateway Timeout[^]*did not answer in 40ms/,
     );
     assert.equal(await dial(host, undefined, "hello").closed(), "");
+  });
+
+  test("a profile that does not come is a 404 only if the control plane says that there is no such service", async (t) => {
+    const clock = new FakeClock();
+    const patient = gatewayOf({ ...scriptedContext(clock, control), httpFailfastTimeoutMs: 3_000 });
+    const patientLab = await DirectLab.start({ gateway: patient });
+    patientLab.setPolicy(patientLab.port, MESHED);
+    t.after(() => {
+      patient.close();
+      patientLab.close();
+    });
+    const [late, never, neither, unknown] = [fresh(), fresh(), fresh(), fresh()];
+    const coming = Promise.withResolvers<Watch<Profile>>();
+    control.late.set(late, coming.promise);
+    for (const silent of [never, neither, unknown]) control.silent.add(silent);
+    control.unknown.add(unknown);
+    // Controllers have policies for Services that do not exist.
+    for (const host of [late, never, unknown]) givePolicy(host);
+    const peerOf = (host: string): Peer => dial(host, "http1", GET, patientLab);
+    const [found, lost, lostToo, refused] = [peerOf(late), peerOf(never), peerOf(neither), peerOf(unknown)];
+    await until("all of them wait", () => clock.timers === 8);
+    clock.advance(1_000);
+    await answered(refused, /^HTTP\/1\.1 404 Not Found/);
+    assert.deepEqual([found.text, lost.text, lostToo.text], ["", "", ""]);
+    control.endpoints = [byProfile.endpoint];
+    coming.resolve(new WatchCell<Profile>({ ...NOTHING_SAID, logical: name(`${late}:80`) }));
+    await answered(found, /^HTTP\/1\.1 200 OK/);
+    clock.advance(2_000);
+    for (const peer of [lost, lostToo]) {
+      assert.match(await peer.closed(), /^HTTP\/1\.1 504 Gateway Timeout[^]*did not answer in 3000ms/);
+    }
   });
 
   test("invariant 22: who is not let in makes nobody look anything up", async () => {
@@ -293,6 +326,19 @@ describe("a gateway", { timeout: 30_000 }, () => {
     }
   });
 });
+
+function gatewayOf(shared: TargetContext): OutboundGateway {
+  const context: OutboundContext = {
+    ...shared,
+    transportMetrics: new TransportMetrics(shared.families),
+    origDst: unavailable("not asked"),
+    drain: new Drain(),
+    targets: new TargetCache(shared, 10),
+    dialsAhead: new ConcurrencyLimit(1),
+    options: { detectTimeoutMs: 1_000, http2Server: {}, ingressMode: false, dialAheadAfterMs: undefined },
+  };
+  return new OutboundGateway(context, { suffixes: [`${TARGET}.`], localId: WEB, idleTimeoutMs: 10 });
+}
 
 /** One route, for nobody. */
 function nobody() {
