@@ -1,7 +1,6 @@
 import { parseAddr } from "../addr/name-addr.ts";
 import type { SocketAddr } from "../addr/socket-addr.ts";
 import { detectHttp } from "../detect/detect-http.ts";
-import { errorFromNode } from "../errors/from-node.ts";
 import { ProxyError } from "../errors/proxy-error.ts";
 import { L5D_DST_OVERRIDE } from "../headers.ts";
 import {
@@ -12,7 +11,6 @@ import {
   type Sink,
 } from "../http/message.ts";
 import { authorityOf, normalizeAuthority } from "../http/normalize-authority.ts";
-import { PendingExchange } from "../http/pending-exchange.ts";
 import { outboundAcceptedLabels } from "../metrics/labels.ts";
 import { parsed, unparsed, type Parsed } from "../parsed.ts";
 import { metaDefault } from "../policy/meta.ts";
@@ -22,11 +20,10 @@ import { H2Code } from "../wire/http2/error-code.ts";
 import { findField, headerName, removeFields } from "../wire/header-field.ts";
 import type { OutboundContext } from "./context.ts";
 import { dialAheadFor, speaksFirst } from "./dial-ahead-for.ts";
-import type { Discovered } from "./discover.ts";
 import { HeldTargets } from "./held-targets.ts";
 import { serveHttp } from "./http/server.ts";
+import { sendWhenDiscovered, type DiscoveryRules } from "./send-when-discovered.ts";
 import { countDetection, serveOpaque } from "./serve-detected.ts";
-import type { TargetStack } from "./target-stack.ts";
 import { defaultAuthority, type Target } from "./target.ts";
 import { waitForDiscovery } from "./wait-for-discovery.ts";
 
@@ -107,40 +104,20 @@ class IngressService implements HttpService {
   call(head: RequestHead, last: boolean, response: ResponseSink): Sink {
     const target = takeOverride(head);
     if (target?.ok === false) return refuse(response, target.problem);
-    const stack = this.#targets.get(target?.value ?? this.#original);
-    if (stack.known !== undefined) return send(stack, stack.known, head, last, response);
-    const pending = new PendingExchange(head, last, response);
-    stack.discovered.then(
-      (discovered) =>
-        pending.start({
-          call: (h, isLast, sink) => send(stack, discovered, h, isLast, sink),
-        }),
-      (thrown: unknown) => {
-        this.#targets.forget(stack);
-        pending.fail(unanswered(errorFromNode(thrown, "discovery").message));
-      },
-    );
-    return pending;
+    return sendWhenDiscovered(this.#targets, target?.value ?? this.#original, RULES, head, last, response);
   }
 }
 
-function send(
-  stack: TargetStack,
-  discovered: Discovered,
-  head: RequestHead,
-  last: boolean,
-  response: ResponseSink,
-): Sink {
-  const version = head.version === 20 ? 2 : 1;
-  if (!stack.routesHttp(version, discovered)) {
-    return refuse(response, `${defaultAuthority(stack.target)}: ingress mode needs a policy about HTTP`);
-  }
-  const service = stack.http(version, discovered);
-  if (!normalizeAuthority(head, undefined)) {
+const RULES: DiscoveryRules = {
+  // As outside of ingress mode: whoever asked gives up when it has had enough.
+  discover: (stack) => stack.discovered,
+  undiscovered: (error) => unanswered(error.message),
+  unrouted: (target) => unanswered(`${defaultAuthority(target)}: ingress mode needs a policy about HTTP`),
+  prepare: (head, stack) => {
+    if (normalizeAuthority(head, undefined)) return;
     normalizeAuthority(head, authorityOf(stack.http1Authority ?? defaultAuthority(stack.target)));
-  }
-  return service.call(head, last, response);
-}
+  },
+};
 
 const DST_OVERRIDE = headerName(L5D_DST_OVERRIDE);
 
