@@ -1,4 +1,4 @@
-import { ProxyError, type ErrorCode } from "../errors/proxy-error.ts";
+import type { ProxyError, ErrorCode } from "../errors/proxy-error.ts";
 import { L5D_PROXY_CONNECTION, L5D_PROXY_ERROR } from "../headers.ts";
 import { CountedExchange, type EndpointMetrics } from "../http/endpoint-metrics.ts";
 import { grpcCodeOf } from "../http/grpc-code.ts";
@@ -12,7 +12,8 @@ import {
 } from "../http/message.ts";
 import { ObservedRequest } from "../http/observed-exchange.ts";
 import { isGrpcRequest } from "../http/respond.ts";
-import type { ConcurrencyLimit } from "../stack/concurrency-limit.ts";
+import { tooManyInFlight } from "../http/too-many-in-flight.ts";
+import type { ConcurrencyLimit, Place } from "../stack/concurrency-limit.ts";
 import { headerName, removeFields, type HeaderField } from "../wire/header-field.ts";
 import { SAID_BY_PROXIES } from "./client-headers.ts";
 import { unreachableAs } from "./rescue.ts";
@@ -46,18 +47,14 @@ export class ApplicationService implements HttpService {
   }
 
   call(head: RequestHead, last: boolean, response: ResponseSink): Sink {
-    if (this.#inFlight.tryAcquire()) {
-      const requests = this.#requests;
-      const exchange = new ApplicationExchange(this.#metrics, requests, this.#inFlight, head, response);
-      return exchange.start(this.#inner, head, last);
+    const place = this.#inFlight.enter();
+    if (place === undefined) {
+      response.reset(tooManyInFlight());
+      return new DiscardSink(response);
     }
-    response.reset(tooManyInFlight());
-    return new DiscardSink(response);
+    const exchange = new ApplicationExchange(this.#metrics, this.#requests, place, head, response);
+    return exchange.start(this.#inner, head, last);
   }
-}
-
-export function tooManyInFlight(): ProxyError {
-  return new ProxyError("loadshed", "too many requests in flight", { side: "proxy" });
 }
 
 /** Counts requests where they are sent: below the queue, because what dies there never reached the application. */
@@ -92,9 +89,8 @@ type Unanswered = (typeof Unanswered)[keyof typeof Unanswered];
 
 class ApplicationExchange extends CountedExchange {
   readonly #requests: InboundRequestMetrics | undefined;
-  readonly #inFlight: ConcurrencyLimit;
+  readonly #place: Place;
   readonly #isGrpcHttp2: boolean;
-  #holdsPlace = true;
   #unanswered: Unanswered = Unanswered.no;
   #requestEndedAtMs: number | undefined = undefined;
   /** Of the trailers, which have the last word. */
@@ -103,13 +99,13 @@ class ApplicationExchange extends CountedExchange {
   constructor(
     metrics: EndpointMetrics,
     requests: InboundRequestMetrics | undefined,
-    inFlight: ConcurrencyLimit,
+    place: Place,
     head: RequestHead,
     response: ResponseSink,
   ) {
     super(metrics, head, response);
     this.#requests = requests;
-    this.#inFlight = inFlight;
+    this.#place = place;
     this.#isGrpcHttp2 = this.isGrpc && isGrpcRequest(head);
     if (requests !== undefined) requests.requests.value++;
   }
@@ -144,7 +140,7 @@ class ApplicationExchange extends CountedExchange {
   }
 
   protected override onHead(head: ResponseHead): void {
-    this.#leave();
+    this.#place.leave();
     super.onHead(head);
     // The peer acts on these, so only a proxy may set them.
     removeFields(head.fields, PROXY_ERROR);
@@ -161,7 +157,7 @@ class ApplicationExchange extends CountedExchange {
   }
 
   protected override onEnd(error: ProxyError | undefined, canceled: boolean): void {
-    this.#leave();
+    this.#place.leave();
     if (this.#requests !== undefined) this.#countEnd(this.#requests, canceled);
     if (this.#unanswered === Unanswered.notSent) return;
     super.onEnd(this.#unanswered === Unanswered.rescued ? undefined : error, canceled);
@@ -174,12 +170,6 @@ class ApplicationExchange extends CountedExchange {
     const endedAtMs = this.#requestEndedAtMs ?? nowMs;
     const code = requests.isGrpc ? (this.#lastGrpcCode ?? this.grpcCode) : this.status || undefined;
     requests.countEnd(code, nowMs - this.startedAtMs, nowMs - endedAtMs);
-  }
-
-  #leave(): void {
-    if (!this.#holdsPlace) return;
-    this.#holdsPlace = false;
-    this.#inFlight.release();
   }
 }
 

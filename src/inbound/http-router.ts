@@ -7,6 +7,7 @@ import {
   type ResponseSink,
   type Sink,
 } from "../http/message.ts";
+import { tooManyInFlight } from "../http/too-many-in-flight.ts";
 import { countEvent } from "../metrics/count-event.ts";
 import {
   httpAllowLabels,
@@ -21,7 +22,6 @@ import { isAudited } from "../policy/default-policies.ts";
 import type { Authorization } from "../policy/server-policy.ts";
 import type { Handle } from "../stack/idle-cache.ts";
 import { findField, headerName } from "../wire/header-field.ts";
-import { tooManyInFlight } from "./application-service.ts";
 import { clientIdOf, clientOf, decisionOf, type InboundConnection } from "./connection.ts";
 import type { InboundContext } from "./context.ts";
 import { AUDITED, decisionFields } from "./decision-fields.ts";

@@ -2,7 +2,7 @@ import { readPrefix } from "../detect/peek.ts";
 import { judgeServerGreeting } from "../detect/server-greeting.ts";
 import { errorFromNode } from "../errors/from-node.ts";
 import type { ProxyError } from "../errors/proxy-error.ts";
-import type { ConcurrencyLimit } from "../stack/concurrency-limit.ts";
+import type { ConcurrencyLimit, Place } from "../stack/concurrency-limit.ts";
 import type { Clock, Timer } from "../time/clock.ts";
 import type { SocketTransport } from "../transport/socket-transport.ts";
 import type { TcpBackend } from "./tcp-backend.ts";
@@ -68,6 +68,7 @@ export class DialAhead {
   /** Those of a dial that has begun: most clients speak before. */
   #stop: AbortController | undefined = undefined;
   #listening: AbortController | undefined = undefined;
+  #place: Place | undefined = undefined;
   #state: State;
 
   constructor(params: DialAheadParams) {
@@ -124,7 +125,8 @@ export class DialAhead {
       this.#state = { kind: "over" };
       return;
     }
-    if (!limit.tryAcquire()) {
+    const place = (this.#place = limit.enter());
+    if (place === undefined) {
       this.#state = { kind: "over" };
       onOutcome("limited", undefined);
       return;
@@ -195,7 +197,7 @@ export class DialAhead {
   #over(outcome: DialAheadOutcome | undefined, error?: ProxyError): void {
     if (this.#state.kind === "over") return;
     this.#state = { kind: "over" };
-    this.#params.limit.release();
+    this.#place?.leave();
     if (outcome !== undefined) this.#params.onOutcome(outcome, error);
   }
 }

@@ -5,6 +5,7 @@
  */
 export class ConcurrencyLimit {
   readonly #max: number;
+  readonly #leave = (): void => void this.#inFlight--;
   #inFlight = 0;
 
   constructor(max: number) {
@@ -19,15 +20,24 @@ export class ConcurrencyLimit {
     return this.#inFlight < this.#max;
   }
 
-  /** Takes a place. @returns false if there is none; otherwise `release` must follow exactly once. */
-  tryAcquire(): boolean {
-    if (this.#inFlight >= this.#max) return false;
+  /** Takes a place, to be left by whoever got it; undefined if there is none. */
+  enter(): Place | undefined {
+    if (this.#inFlight >= this.#max) return undefined;
     this.#inFlight++;
-    return true;
+    return new Place(this.#leave);
+  }
+}
+
+/** A place within a limit. What it was for may be over in several ways, some of which follow each other: only the first counts. */
+export class Place {
+  #onLeave: (() => void) | undefined;
+
+  constructor(onLeave: () => void) {
+    this.#onLeave = onLeave;
   }
 
-  release(): void {
-    if (this.#inFlight === 0) throw new Error("released a place that was never acquired");
-    this.#inFlight--;
+  leave(): void {
+    this.#onLeave?.();
+    this.#onLeave = undefined;
   }
 }

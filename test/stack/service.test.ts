@@ -21,13 +21,22 @@ test("a stack without layers is its leaf", () => {
   assert.equal(compose([undefined], leaf), leaf);
 });
 
-test("a concurrency limit refuses what is too much and has room again after a release", () => {
+test("a concurrency limit refuses what is too much and has room again once a place is left", () => {
   const limit = new ConcurrencyLimit(2);
-  assert.deepEqual([limit.tryAcquire(), limit.tryAcquire(), limit.tryAcquire()], [true, true, false]);
-  assert.equal(limit.inFlight, 2);
-  limit.release();
-  assert.ok(limit.tryAcquire());
-  limit.release();
-  limit.release();
-  assert.throws(() => limit.release(), /never acquired/);
+  const [first, second] = [limit.enter(), limit.enter()];
+  assert.ok(first !== undefined && second !== undefined);
+  assert.equal(limit.enter(), undefined);
+  assert.deepEqual([limit.inFlight, limit.hasRoom], [2, false]);
+  first.leave();
+  assert.ok(limit.enter() !== undefined);
+});
+
+test("a place within a limit is left once, however often its end is told", () => {
+  const limit = new ConcurrencyLimit(2);
+  const [first, second] = [limit.enter(), limit.enter()];
+  first?.leave();
+  first?.leave();
+  assert.equal(limit.inFlight, 1);
+  second?.leave();
+  assert.equal(limit.inFlight, 0);
 });

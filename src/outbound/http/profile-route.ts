@@ -10,11 +10,12 @@ import {
   type ResponseSink,
   type Sink,
 } from "../../http/message.ts";
+import { tooManyInFlight } from "../../http/too-many-in-flight.ts";
 import type { Log } from "../../log/log.ts";
 import type { Families } from "../../metrics/families.ts";
 import type { ProfileRoute } from "../../policy/client-policy.ts";
 import type { RetryTokens } from "../../policy/retry-tokens.ts";
-import type { ConcurrencyLimit } from "../../stack/concurrency-limit.ts";
+import type { ConcurrencyLimit, Place } from "../../stack/concurrency-limit.ts";
 import type { Clock } from "../../time/clock.ts";
 import { headerName, internField, removeFields, type HeaderField } from "../../wire/header-field.ts";
 import type { HttpBackend } from "./backend.ts";
@@ -78,10 +79,9 @@ export class ProfileRouteStack implements HttpService {
   }
 
   call(head: RequestHead, last: boolean, response: ResponseSink): Sink {
-    const inFlight = this.#inFlight;
-    if (!inFlight.tryAcquire()) {
-      const error = new ProxyError("loadshed", "too many requests in flight", { side: "proxy" });
-      response.reset(error.within(this.#prefix));
+    const place = this.#inFlight.enter();
+    if (place === undefined) {
+      response.reset(tooManyInFlight().within(this.#prefix));
       return new DiscardSink(response);
     }
     removeFields(head.fields, DST_CANONICAL);
@@ -94,7 +94,7 @@ export class ProfileRouteStack implements HttpService {
       head,
       response,
       this.#prefix,
-      inFlight,
+      place,
     ).start(this.#inner, head, last);
   }
 
@@ -162,8 +162,7 @@ class CountedAttempts implements HttpService {
 /** A request of the application: it names its target in what goes wrong, and holds a place until its response begins. */
 class RoutedExchange extends ProfileExchange {
   readonly #prefix: string;
-  readonly #inFlight: ConcurrencyLimit;
-  #holdsPlace = true;
+  readonly #place: Place;
 
   constructor(
     classifier: ProfileClassifier,
@@ -172,29 +171,23 @@ class RoutedExchange extends ProfileExchange {
     head: RequestHead,
     response: ResponseSink,
     prefix: string,
-    inFlight: ConcurrencyLimit,
+    place: Place,
   ) {
     super(classifier, counters, attempt, head, response);
     this.#prefix = prefix;
-    this.#inFlight = inFlight;
+    this.#place = place;
   }
 
   override reset(error: ProxyError): void {
     super.reset(error.within(this.#prefix));
   }
   protected override onHead(head: ResponseHead): void {
-    this.#leave();
+    this.#place.leave();
     super.onHead(head);
   }
   protected override onEnd(error: ProxyError | undefined, canceled: boolean): void {
-    this.#leave();
+    this.#place.leave();
     super.onEnd(error, canceled);
-  }
-
-  #leave(): void {
-    if (!this.#holdsPlace) return;
-    this.#holdsPlace = false;
-    this.#inFlight.release();
   }
 }
 

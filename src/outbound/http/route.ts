@@ -11,11 +11,12 @@ import {
 } from "../../http/message.ts";
 import { ObservedExchange, ObservedRequest } from "../../http/observed-exchange.ts";
 import { PassingResponse } from "../../http/passing-response.ts";
+import { tooManyInFlight } from "../../http/too-many-in-flight.ts";
 import { applyRequestFilters, applyResponseFilters, changesResponse } from "../../policy/apply-filters.ts";
 import type { Distribution, FailureAccrual, RouteBackend } from "../../policy/client-policy.ts";
 import type { Filter } from "../../policy/filter.ts";
 import { formatMeta, type Meta } from "../../policy/meta.ts";
-import type { ConcurrencyLimit } from "../../stack/concurrency-limit.ts";
+import type { ConcurrencyLimit, Place } from "../../stack/concurrency-limit.ts";
 import type { Clock } from "../../time/clock.ts";
 import type { HeaderField } from "../../wire/header-field.ts";
 import type { BackendCache } from "../backend-cache.ts";
@@ -90,9 +91,10 @@ export class RouteStack implements HttpService {
   }
 
   call(head: RequestHead, last: boolean, response: ResponseSink): Sink {
-    const exchange = new RoutedExchange(this.#metrics, this.#prefix, this.#inFlight, head, last, response);
-    if (exchange.admitted) return exchange.start(this.#send, head, last);
-    exchange.reset(new ProxyError("loadshed", "too many requests in flight", { side: "proxy" }));
+    const place = this.#inFlight.enter();
+    const exchange = new RoutedExchange(this.#metrics, this.#prefix, place, head, last, response);
+    if (place !== undefined) return exchange.start(this.#send, head, last);
+    exchange.reset(tooManyInFlight());
     return new DiscardSink(response);
   }
 
@@ -217,11 +219,9 @@ class RoutedExchange extends ObservedExchange {
   backend: RouteBackendMetrics | undefined = undefined;
   readonly #metrics: RouteMetrics;
   readonly #prefix: string;
-  readonly #inFlight: ConcurrencyLimit;
+  /** Held until its response begins; undefined if it may not go on. */
+  readonly #place: Place | undefined;
   readonly #startedAtMs: number;
-  /** Whether it may go on; it then holds a place among the requests in flight until its response begins. */
-  readonly admitted: boolean;
-  #holdsPlace: boolean;
   #requestEndedAtMs: number | undefined;
   #status = 0;
   #grpcCode: number | undefined = undefined;
@@ -229,7 +229,7 @@ class RoutedExchange extends ObservedExchange {
   constructor(
     metrics: RouteMetrics,
     prefix: string,
-    inFlight: ConcurrencyLimit,
+    place: Place | undefined,
     head: RequestHead,
     last: boolean,
     response: ResponseSink,
@@ -237,11 +237,9 @@ class RoutedExchange extends ObservedExchange {
     super(response);
     this.#metrics = metrics;
     this.#prefix = prefix;
-    this.#inFlight = inFlight;
+    this.#place = place;
     this.#startedAtMs = head.startedAtMs;
     this.#requestEndedAtMs = last ? head.startedAtMs : undefined;
-    this.admitted = inFlight.tryAcquire();
-    this.#holdsPlace = this.admitted;
   }
 
   override reset(error: ProxyError): void {
@@ -263,7 +261,7 @@ class RoutedExchange extends ObservedExchange {
     this.#requestEndedAtMs ??= this.#metrics.nowMs();
   }
   protected override onHead(head: ResponseHead): void {
-    this.#leave();
+    this.#place?.leave();
     this.#status = head.status;
     if (this.#metrics.isGrpc) this.#grpcCode = grpcCodeOf(head.fields);
   }
@@ -272,7 +270,7 @@ class RoutedExchange extends ObservedExchange {
     if (this.#metrics.isGrpc) this.#grpcCode = grpcCodeOf(fields) ?? this.#grpcCode;
   }
   protected override onEnd(error: ProxyError | undefined, canceled: boolean): void {
-    this.#leave();
+    this.#place?.leave();
     const metrics = this.#metrics;
     const nowMs = metrics.nowMs();
     metrics.observeDuration(nowMs - this.#startedAtMs);
@@ -281,12 +279,6 @@ class RoutedExchange extends ObservedExchange {
     if (backend === undefined) return;
     backend.observeDuration(this.#requestEndedAtMs, nowMs);
     backend.outcomes.count(this.#status, this.#grpcCode, error, canceled);
-  }
-
-  #leave(): void {
-    if (!this.#holdsPlace) return;
-    this.#holdsPlace = false;
-    this.#inFlight.release();
   }
 }
 
