@@ -98,13 +98,7 @@ function synthesize(
   { detectTimeoutMs, forGateway }: DiscoverOptions,
   signal: AbortSignal,
 ): Watch<ClientPolicy> {
-  if (forGateway === true && profile !== undefined) {
-    return mapWatch(profile, signal, ({ endpoint }) =>
-      endpoint === undefined
-        ? invalidClientPolicy(detectTimeoutMs)
-        : synthesizeForward("gateway", endpoint, detectTimeoutMs),
-    );
-  }
+  if (forGateway === true && profile !== undefined) return gatewayPolicy(profile, detectTimeoutMs, signal);
   if (target.kind === "addr") {
     const toTarget = unknownEndpoint(target.addr);
     if (profile === undefined) return new WatchCell(synthesizeForward("fallback", toTarget, detectTimeoutMs));
@@ -122,6 +116,19 @@ function synthesize(
   // A profile that stops naming anything leaves what it named before in force.
   let latest = first;
   return mapWatch(profile, signal, (value) => (latest = profilePolicy(value, detectTimeoutMs) ?? latest));
+}
+
+/** Where a profile without a name sends what comes through a gateway. */
+export function gatewayPolicy(
+  profile: Watch<Profile>,
+  detectTimeoutMs: number,
+  signal: AbortSignal,
+): Watch<ClientPolicy> {
+  return mapWatch(profile, signal, ({ endpoint }) =>
+    endpoint === undefined
+      ? invalidClientPolicy(detectTimeoutMs)
+      : synthesizeForward("gateway", endpoint, detectTimeoutMs),
+  );
 }
 
 function profilePolicy({ endpoint, logical }: Profile, detectTimeoutMs: number): ClientPolicy | undefined {

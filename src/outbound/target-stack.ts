@@ -13,7 +13,7 @@ import {
 import { DEFAULT_LOAD } from "../policy/synthesize.ts";
 import type { ConcurrencyLimit } from "../stack/concurrency-limit.ts";
 import { mapWatch } from "../watch/map-watch.ts";
-import { discover, type Discovered, type DiscoverOptions } from "./discover.ts";
+import { discover, gatewayPolicy, type Discovered, type DiscoverOptions } from "./discover.ts";
 import { BackendCache } from "./backend-cache.ts";
 import type { BalancerMetricsFactory } from "./balancer-metrics.ts";
 import type { BreakerPolicy } from "./http/breaker.ts";
@@ -131,8 +131,10 @@ export class TargetStack {
   }
 
   /** Whether the profile or the policy is in force is settled here, for as long as the stack lives. */
-  #buildHttp(version: 1 | 2, { policy, profile }: Discovered): HttpService {
+  #buildHttp(version: 1 | 2, discovered: Discovered): HttpService {
+    const { profile } = discovered;
     const name = this.#httpProfileName(profile?.value);
+    const policy = name === undefined ? this.#httpPolicy(discovered) : discovered.policy;
     const backends = new BackendCache((backend, breaker) => {
       const parent = name === undefined ? policy.value.parent : serviceMeta(name);
       return this.#backend(version, parent, backend, breaker);
@@ -152,6 +154,13 @@ export class TargetStack {
     });
     this.#closers.push(() => logical.close());
     return logical;
+  }
+
+  /** A gateway's HTTP is the profile's, whatever policy there is, also if all it says is where to. */
+  #httpPolicy({ policy, profile }: Discovered): Discovered["policy"] {
+    const { forGateway, detectTimeoutMs } = this.#context.discovery;
+    if (forGateway !== true || profile === undefined) return policy;
+    return gatewayPolicy(profile, detectTimeoutMs, this.#stop.signal);
   }
 
   #httpProfileName(profile: Profile | undefined): NameAddr | undefined {

@@ -132,13 +132,16 @@ describe("a gateway", { timeout: 30_000 }, () => {
     sum(await lab.page(), metric, labels);
 
   test("inbound 4.5: HTTP goes by the profile, bytes by the client policy", async () => {
-    const host = fresh();
-    say(host, { logical: name(`${host}:80`) });
     control.endpoints = [byProfile.endpoint];
-    givePolicy(host);
-    await answered(dial(host, "http1", GET), /^HTTP\/1\.1 200 OK/);
-    await answered(dial(host, undefined, "hello"), /^bytes/);
-    assert.deepEqual(control.asked, [`${host}:80`]);
+    const [named, pod] = [fresh(), fresh()];
+    say(named, { logical: name(`${named}:80`) });
+    say(pod, { endpoint: byProfile.endpoint });
+    for (const host of [named, pod]) {
+      givePolicy(host);
+      await answered(dial(host, "http1", GET), /^HTTP\/1\.1 200 OK/);
+      await answered(dial(host, undefined, "hello"), /^bytes/);
+    }
+    assert.deepEqual(control.asked, [`${named}:80`, `${pod}:80`]);
   });
 
   test("inbound 4.5: without a policy both go to the endpoint that the profile has", async () => {
