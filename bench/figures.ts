@@ -16,6 +16,8 @@ export const FIGURES = {
   p50Micros: { title: "p50 us", better: "lower", digits: 0 },
   p90Micros: { title: "p90 us", better: "lower", digits: 0 },
   p99Micros: { title: "p99 us", better: "lower", digits: 0 },
+  /** In an open loop, while nothing else disturbs the machine: the mean of the lowest quarter of the p99 of short stretches. */
+  quietP99Micros: { title: "quiet p99 us", better: "lower", digits: 0 },
   p999Micros: { title: "p99.9 us", better: "lower", digits: 0 },
   maxMicros: { title: "max us", better: "lower", digits: 0 },
   /** Resident memory of all proxies on the way, at the end. */
@@ -37,7 +39,7 @@ export type FigureName = keyof typeof FIGURES;
 /** What one round measured; not every kind of scenario knows every figure. */
 export type Figures = Readonly<Partial<Record<FigureName, number>>>;
 
-/** One turn of one way to the application. */
+/** What one way to the application showed in one round, all its turns together. */
 export interface Round {
   readonly figures: Figures;
   /** Latency by percentile, rising: `[percentile, microseconds]`. Empty where no latency was measured. */
@@ -51,6 +53,8 @@ export interface Spread {
   readonly median: number;
   readonly min: number;
   readonly max: number;
+  /** Of ratios: between these the median lies with a confidence of 95 %. Undefined of few rounds. */
+  readonly interval?: readonly [number, number];
 }
 
 /** The name of the way without a proxy, beside which the others are put. */

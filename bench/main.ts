@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { type Budget, readBudgets, verdictRows } from "./budgets.ts";
 import { checkBudgets } from "./check.ts";
 import { OURS } from "./figures.ts";
-import { table } from "./harness/report.ts";
+import { table } from "./harness/table.ts";
 import { SLOW_DOWN_VARIABLE } from "./harness/slow-down-variable.ts";
 import { HELP, chosen, parseOptions, UsageError, type Options } from "./options.ts";
 import { PEERS } from "./peers/all.ts";

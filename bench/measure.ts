@@ -23,15 +23,15 @@ export function measure(bench: Bench, scenario: Scenario): Promise<Rounds> {
   }
 }
 
-/** About how many seconds that takes. */
+/** About how many seconds that takes, if it takes all the rounds there may be. */
 export function secondsOf(scenario: Scenario, bench: Omit<Bench, "peers">, peers: readonly Peer[]): number {
   switch (scenario.kind) {
     case "load":
       return loadSeconds(scenario, bench, peers);
     case "idle":
-      return bench.rounds * peers.length * IDLE_SECONDS;
+      return bench.rounds.atMost * peers.length * IDLE_SECONDS;
     case "start":
-      return bench.rounds * peers.length * START_SECONDS;
+      return bench.rounds.atMost * peers.length * START_SECONDS;
     case "soak":
       return bench.minutes * 60;
     default:

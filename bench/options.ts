@@ -1,6 +1,7 @@
 import { parseArgs } from "node:util";
 import { PEERS } from "./peers/all.ts";
 import type { Peer } from "./peers/peer.ts";
+import { exactly, type RoundPlan, SETTLED_WITHIN, UNTIL_SETTLED } from "./settled.ts";
 import { ALL_SCENARIOS, DEFAULT_SCENARIOS, SCENARIOS, type Scenario } from "./suite.ts";
 
 export const HELP = `npm run bench -- [options]
@@ -9,8 +10,8 @@ export const HELP = `npm run bench -- [options]
   --scenario A,B     these scenarios, or "all" (default: ${DEFAULT_SCENARIOS.join(", ")})
   --against A,B      these proxies, "all" or "none" (default: haproxy, node:http2)
   --base DIR         also another checkout of this project: what a change costs or saves
-  --rounds N         rounds; the proxies take turns in each (default 3)
-  --seconds N        measured seconds of each turn (default 3)
+  --rounds N         exactly so many rounds (default ${UNTIL_SETTLED.atLeast} to ${UNTIL_SETTLED.atMost}: until each ratio is known within ${SETTLED_WITHIN * 100} %)
+  --seconds N        measured seconds of each proxy in a round, in turns of a quarter (default 1)
   --warm-up N        seconds of load for each proxy before the first round (default 3)
   --minutes N        how long the scenario "soak" takes (default 10)
   --json FILE        where the figures go (default bench/results/DATE.json)
@@ -22,7 +23,8 @@ export const HELP = `npm run bench -- [options]
   --help
 
 Every proxy does the same job on the same core; the load and the application share another. Absolute figures change from
-machine to machine and from hour to hour: compare the ratios, which are medians over the rounds.
+machine to machine and from hour to hour: compare the ratios, which are medians over the rounds. The quiet p99 is that of
+the quietest quarter of stretches of 200 requests: the others show stalls of the machine.
 Other proxies are found on PATH (haproxy, nginx, nghttpx) or named by OUTRIGGER_BENCH_ENVOY and
 OUTRIGGER_BENCH_LINKERD2_PROXY.`;
 
@@ -42,7 +44,7 @@ export interface Options {
   readonly scenarios: readonly Scenario[];
   readonly against: readonly Peer[];
   readonly base: string | undefined;
-  readonly rounds: number;
+  readonly rounds: RoundPlan;
   readonly seconds: number;
   readonly warmUpSeconds: number;
   readonly minutes: number;
@@ -72,7 +74,8 @@ export function parseOptions(args: readonly string[]): Options {
     scenarios: chosen("--scenario", wanted === "all" ? ALL_SCENARIOS.join(",") : wanted, SCENARIOS),
     against: chosen("--against", values.against ?? DEFAULT_AGAINST, PEERS),
     base: values.base,
-    rounds: Math.ceil(positive("--rounds", values.rounds)),
+    rounds:
+      values.rounds === undefined ? UNTIL_SETTLED : exactly(Math.ceil(positive("--rounds", values.rounds))),
     seconds: positive("--seconds", values.seconds),
     warmUpSeconds: positive("--warm-up", values["warm-up"]),
     minutes: positive("--minutes", values.minutes),
@@ -91,8 +94,8 @@ function parse(args: readonly string[]) {
         scenario: { type: "string" },
         against: { type: "string" },
         base: { type: "string" },
-        rounds: { type: "string", default: "3" },
-        seconds: { type: "string", default: "3" },
+        rounds: { type: "string" },
+        seconds: { type: "string", default: "1" },
         "warm-up": { type: "string", default: "3" },
         minutes: { type: "string", default: SOAK_MINUTES },
         json: { type: "string" },

@@ -6,7 +6,7 @@ import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { writeCerts } from "./certs.ts";
 import { ALLOCATIONS_DIR_VARIABLE, ALLOCATIONS_SUFFIX } from "./harness/allocations-variable.ts";
-import { table } from "./harness/report.ts";
+import { table } from "./harness/table.ts";
 import { specOf } from "./kinds/way.ts";
 import { LoadProcess } from "./load/load-process.ts";
 import type { LoadResult } from "./load/load-spec.ts";

@@ -11,6 +11,7 @@ import { measure, secondsOf } from "./measure.ts";
 import type { Peer } from "./peers/peer.ts";
 import { Progress } from "./progress.ts";
 import type { RunReport, ScenarioReport } from "./report/run-report.ts";
+import type { RoundPlan } from "./settled.ts";
 import { summarise } from "./summary.ts";
 import type { Scenario } from "./suite.ts";
 
@@ -19,7 +20,7 @@ export interface RunOptions {
   readonly ours: Peer;
   /** Those to compare with, present or not. */
   readonly against: readonly Peer[];
-  readonly rounds: number;
+  readonly rounds: RoundPlan;
   readonly seconds: number;
   readonly warmUpSeconds: number;
   readonly minutes: number;
@@ -48,8 +49,7 @@ export async function runBench(options: RunOptions): Promise<RunReport> {
     const bench = { load, certs, dir, rounds, seconds, warmUpSeconds, minutes };
     const estimate = (scenario: Scenario): number =>
       secondsOf(scenario, { ...bench, onStep: () => {} }, peersOf(scenario));
-    const total = scenarios.reduce((sum, scenario) => sum + estimate(scenario), 0);
-    const progress = new Progress(scenarios.length, total, options.onLine);
+    const progress = new Progress(scenarios.map(estimate), options.onLine);
     for (const scenario of scenarios) {
       progress.scenario(scenario.name);
       const onStep: Bench["onStep"] = (text, stepSeconds) => progress.step(text, stepSeconds);
@@ -69,7 +69,7 @@ export async function runBench(options: RunOptions): Promise<RunReport> {
     date: new Date().toISOString(),
     machine: machine(),
     commit: commit(),
-    options: { rounds, seconds, warmUpSeconds },
+    options: { rounds: rounds.atLeast, roundsAtMost: rounds.atMost, seconds, warmUpSeconds },
     absent,
     scenarios: reports,
   };

@@ -1,6 +1,6 @@
 /** `npm run scenario -- NAME`: the long forms of what `npm test` shows in seconds. Exits with 1 if a promise is broken. */
 import { parseArgs } from "node:util";
-import { table } from "./harness/report.ts";
+import { table } from "./harness/table.ts";
 import { bulk } from "./scenarios/bulk.ts";
 import { brokenPromises as brokenCanary, canaryText } from "./scenarios/canary-result.ts";
 import { canary } from "./scenarios/canary.ts";

@@ -1,14 +1,10 @@
 /** From rounds to the figures that people look at. */
-import { DIRECT, type FigureName, FIGURES, LOAD_BUSY_MAX, OURS, type Round, type Spread } from "./figures.ts";
-import { median } from "./harness/report.ts";
+import { DIRECT, type FigureName, FIGURES, LOAD_BUSY_MAX, OURS, type Spread } from "./figures.ts";
+import { median, medianInterval } from "./harness/median.ts";
 import type { Rounds } from "./kinds/way.ts";
+import { ratiosOf } from "./ratios.ts";
 import type { ScenarioReport, WayReport } from "./report/run-report.ts";
 import type { Scenario } from "./suite.ts";
-
-/** Compared by the best rounds of both: what a proxy does while the machine is quiet. */
-const TAILS: readonly FigureName[] = ["p99Micros", "p999Micros", "maxMicros"];
-/** A ratio of these says nothing. */
-const WITHOUT_RATIO: readonly FigureName[] = ["errors", "loadBusy", "driftMiBPerHour"];
 
 const NAMES = Object.keys(FIGURES) as readonly FigureName[];
 
@@ -17,49 +13,30 @@ export function summarise({ name, title, subject }: Scenario, measured: Rounds):
   const ways = [...measured].map(([way, rounds]): WayReport => ({
     name: way,
     rounds,
-    figures: spreads((figure) => rounds.map((round) => round.figures[figure])),
-    ratios: way === OURS || way === DIRECT ? {} : spreads((figure) => ratios(figure, ours, rounds)),
+    figures: spreads((figure) => spreadOf(rounds.map((round) => round.figures[figure]))),
+    ratios: spreads((figure) => {
+      const ratios = ratiosOf(way, figure, ours, rounds);
+      const interval = medianInterval(ratios);
+      const spread = spreadOf(ratios);
+      return spread !== undefined && interval !== undefined ? { ...spread, interval } : spread;
+    }),
   }));
   return { name, title, subject, ways };
 }
 
-function spreads(
-  valuesOf: (figure: FigureName) => readonly (number | undefined)[],
-): Partial<Record<FigureName, Spread>> {
+function spreads(of: (figure: FigureName) => Spread | undefined): Partial<Record<FigureName, Spread>> {
   const result: Partial<Record<FigureName, Spread>> = {};
   for (const figure of NAMES) {
-    const values = valuesOf(figure).filter((value) => value !== undefined && Number.isFinite(value));
-    const spread = spreadOf(values as readonly number[]);
+    const spread = of(figure);
     if (spread !== undefined) result[figure] = spread;
   }
   return result;
 }
 
-function spreadOf(values: readonly number[]): Spread | undefined {
-  if (values.length === 0) return undefined;
-  return { median: median(values), min: Math.min(...values), max: Math.max(...values) };
-}
-
-/** Ours to theirs, round by round; of tails one ratio, of the best rounds. */
-function ratios(
-  figure: FigureName,
-  ours: readonly Round[],
-  theirs: readonly Round[],
-): readonly (number | undefined)[] {
-  if (WITHOUT_RATIO.includes(figure)) return [];
-  const values = (rounds: readonly Round[]) => rounds.map((round) => round.figures[figure]);
-  if (TAILS.includes(figure)) return [quotient(best(values(ours)), best(values(theirs)))];
-  const other = values(theirs);
-  return values(ours).map((value, i) => quotient(value, other[i]));
-}
-
-function best(values: readonly (number | undefined)[]): number | undefined {
-  const known = values.filter((value) => value !== undefined);
-  return known.length === 0 ? undefined : Math.min(...known);
-}
-
-function quotient(a: number | undefined, b: number | undefined): number | undefined {
-  return a === undefined || b === undefined ? undefined : a / b;
+function spreadOf(values: readonly (number | undefined)[]): Spread | undefined {
+  const known = values.filter((value) => value !== undefined && Number.isFinite(value)) as number[];
+  if (known.length === 0) return undefined;
+  return { median: median(known), min: Math.min(...known), max: Math.max(...known) };
 }
 
 /** Figures that a table shows after the subject, if they were measured. */
@@ -68,6 +45,7 @@ const COLUMNS: readonly FigureName[] = [
   "requestsPerSecond",
   "mibPerSecond",
   "p50Micros",
+  "quietP99Micros",
   "p99Micros",
   "p999Micros",
   "maxMicros",
@@ -85,8 +63,7 @@ export function rowsOf({ subject, ways }: ScenarioReport): readonly Record<strin
   const compared = ways.some(({ ratios: one }) => one[subject] !== undefined);
   return ways.map((way) => {
     const row: Record<string, string> = { way: way.name };
-    if (compared)
-      row[`our ${FIGURES[subject].title} : theirs`] = way.ratios[subject]?.median.toFixed(2) ?? "";
+    if (compared) row[`our ${FIGURES[subject].title} : theirs`] = ratioCell(way.ratios[subject]);
     for (const figure of columns) row[FIGURES[figure].title] = cell(figure, way);
     const busy = way.figures.loadBusy?.median;
     if (busy !== undefined) row["load"] = loadCell(busy, way.name);
@@ -95,10 +72,15 @@ export function rowsOf({ subject, ways }: ScenarioReport): readonly Record<strin
 }
 
 function cell(figure: FigureName, { figures }: WayReport): string {
-  const spread = figures[figure];
-  if (spread === undefined) return "-";
-  const text = spread.median.toFixed(FIGURES[figure].digits);
-  return TAILS.includes(figure) ? `${text} (best ${spread.min.toFixed(0)})` : text;
+  return figures[figure]?.median.toFixed(FIGURES[figure].digits) ?? "-";
+}
+
+/** `0.95 (0.92-0.98)`. */
+function ratioCell(ratio: Spread | undefined): string {
+  if (ratio === undefined) return "";
+  const { median: middle, interval } = ratio;
+  const text = middle.toFixed(2);
+  return interval === undefined ? text : `${text} (${interval.map((end) => end.toFixed(2)).join("-")})`;
 }
 
 function loadCell(busy: number, way: string): string {

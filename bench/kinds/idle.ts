@@ -1,6 +1,7 @@
 import { OURS, type Round } from "../figures.ts";
+import { isEnough } from "../settled.ts";
 import type { IdleScenario } from "../suite.ts";
-import { type Bench, MemorySampler, memoryOf, type Rounds, siteOf, specOf } from "./way.ts";
+import { type Bench, MemorySampler, memoryOf, roundText, type Rounds, siteOf, specOf } from "./way.ts";
 
 const MIB = 1 << 20;
 /** So much load before the first look at the memory: what every proxy allocates once is not the connections'. */
@@ -22,10 +23,10 @@ export const IDLE_SECONDS = 8;
 export async function measureIdle(bench: Bench, scenario: IdleScenario): Promise<Rounds> {
   const beganAtMs = performance.now();
   const results = new Map<string, Round[]>(bench.peers.map(({ name }) => [name, []]));
-  for (let round = 1; round <= bench.rounds; round++) {
+  for (let round = 1; !isEnough(bench.rounds, scenario.subject, results); round++) {
     for (const peer of bench.peers) {
       if (!results.has(peer.name)) continue;
-      bench.onStep(`round ${round} of ${bench.rounds}, ${peer.name}`, IDLE_SECONDS);
+      bench.onStep(`${roundText(bench, round)}, ${peer.name}`, IDLE_SECONDS);
       const way = await peer.start(scenario.job, siteOf(bench, scenario));
       try {
         await bench.load.run(specOf(PRELUDE, way, 0, bench.warmUpSeconds));

@@ -1,9 +1,11 @@
-import type { Round } from "../figures.ts";
+import { DIRECT, type Round } from "../figures.ts";
 import { runAutocannon } from "../load/autocannon.ts";
 import { pathOfBytes } from "../load/http1.ts";
 import type { LoadResult } from "../load/load-spec.ts";
 import type { Peer } from "../peers/peer.ts";
+import { isEnough } from "../settled.ts";
 import type { LoadScenario } from "../suite.ts";
+import { planOf, type Turns, turnsOf } from "./turns.ts";
 import {
   type Bench,
   directWay,
@@ -11,6 +13,7 @@ import {
   portOf,
   roundOf,
   type Rounds,
+  roundText,
   siteOf,
   specOf,
   type Way,
@@ -21,30 +24,17 @@ import {
  * same core for up to ten seconds, and every hundredth request waits for it.
  */
 const SETTLE_SECONDS = 10;
-/** Before each measurement. */
-const RAMP_SECONDS = 0.5;
 /** What starting a proxy takes, for the estimate alone. */
 const START_SECONDS = 1;
 
-/** All proxies are started, and take turns in each round, so that a noisy minute is noisy for all. */
+/** All proxies are started, and take turns, so that a noisy minute is noisy for all. */
 export async function measureLoad(bench: Bench, scenario: LoadScenario): Promise<Rounds> {
-  const { rounds, warmUpSeconds, peers, onStep } = bench;
-  const seconds = Math.max(bench.seconds, scenario.secondsAtLeast ?? 0);
+  const { warmUpSeconds, peers, onStep } = bench;
+  const plan = planOf(bench, scenario);
+  const turns = turnsOf(bench, scenario);
   if (scenario.addresses !== undefined) await bench.load.listenOnAddresses(scenario.addresses);
   const ways: Way[] = [directWay(portOf(bench.load.ports, scenario))];
-  const run = async (way: Way, ramp: number, time: number, closed = false): Promise<LoadResult> => {
-    const load = closed ? { ...scenario.load, ratePerSecond: undefined } : scenario.load;
-    try {
-      return scenario.generator === undefined
-        ? await bench.load.run(specOf(load, way, ramp, time))
-        : await runAutocannon({
-            ...{ port: way.port, path: pathOfBytes(load.responseBytes), connections: load.connections },
-            ...{ seconds: time, warmUpSeconds: ramp, processes: way.proxies },
-          });
-    } catch (error) {
-      throw new Error(`${scenario.name}: ${way.name} failed`, { cause: error });
-    }
-  };
+  const run = runnerOf(bench, scenario);
   const beganAtMs = performance.now();
   try {
     for (const peer of peers) {
@@ -52,24 +42,20 @@ export async function measureLoad(bench: Bench, scenario: LoadScenario): Promise
       ways.push({ name: peer.name, ...(await peer.start(scenario.job, siteOf(bench, scenario))) });
     }
     for (const way of ways) {
-      const settleSeconds = settles(scenario) ? SETTLE_SECONDS : 0;
+      const settleSeconds = isOpenLoop(scenario) ? SETTLE_SECONDS : 0;
       onStep(`warming up ${way.name}`, warmUpSeconds + settleSeconds);
-      await run(way, 0, warmUpSeconds, true);
-      if (settleSeconds > 0) await run(way, 0, settleSeconds);
+      await run(way, { rampSeconds: 0, seconds: warmUpSeconds, closed: true });
+      if (settleSeconds > 0) await run(way, { rampSeconds: 0, seconds: settleSeconds });
     }
     const results = new Map<string, Round[]>(ways.map(({ name }) => [name, []]));
-    for (let round = 1; round <= rounds; round++) {
-      // Whoever comes after the idle core of the direct way has it harder: nobody always does.
-      const turn = round % ways.length;
-      for (const way of [...ways.slice(turn), ...ways.slice(0, turn)]) {
-        onStep(`round ${round} of ${rounds}, ${way.name}`, RAMP_SECONDS + seconds);
-        const memory = new MemorySampler(way, beganAtMs);
-        try {
-          const result = await run(way, RAMP_SECONDS, seconds);
-          results.get(way.name)?.push(roundOf(way, scenario.load, result, memory.stop()));
-        } finally {
-          memory.stop();
-        }
+    for (let round = 1; !isEnough(plan, scenario.subject, results); round++) {
+      // In a closed loop the direct way says how fast the load is; what proxies add to it is asked in an open loop only.
+      const isDirect = round <= plan.atLeast || isOpenLoop(scenario);
+      const inRound = isDirect ? ways : ways.filter(({ name }) => name !== DIRECT);
+      onStep(roundText({ rounds: plan }, round), inRound.length * secondsOf(turns));
+      const measured = await measureRound(inRound, turns, round, beganAtMs, run);
+      for (const [way, { result, memory }] of measured) {
+        results.get(way.name)?.push(roundOf(way, scenario.load, result, memory));
       }
     }
     return results;
@@ -78,18 +64,84 @@ export async function measureLoad(bench: Bench, scenario: LoadScenario): Promise
   }
 }
 
-function settles({ load }: LoadScenario): boolean {
+interface RunOptions {
+  readonly rampSeconds: number;
+  readonly seconds: number;
+  /** Whatever the rate of the scenario. */
+  readonly closed?: boolean;
+  /** Adds to what the run before measured on this way. */
+  readonly continues?: boolean;
+}
+
+type Runner = (way: Way, options: RunOptions) => Promise<LoadResult>;
+
+function runnerOf({ load }: Bench, scenario: LoadScenario): Runner {
+  return async (way, { rampSeconds, seconds, closed = false, continues = false }) => {
+    const { connections, responseBytes } = scenario.load;
+    const wanted = closed ? { ...scenario.load, ratePerSecond: undefined } : scenario.load;
+    try {
+      return scenario.generator === undefined
+        ? await load.run({ ...specOf(wanted, way, rampSeconds, seconds), continues })
+        : await runAutocannon({
+            ...{ port: way.port, path: pathOfBytes(responseBytes), connections },
+            ...{ seconds, warmUpSeconds: rampSeconds, processes: way.proxies },
+          });
+    } catch (error) {
+      throw new Error(`${scenario.name}: ${way.name} failed`, { cause: error });
+    }
+  };
+}
+
+interface Measured {
+  /** Of all turns. */
+  readonly result: LoadResult;
+  readonly memory: readonly (readonly [number, number])[];
+}
+
+/** Turn by turn, each way in its turn. */
+async function measureRound(
+  ways: readonly Way[],
+  { count, rampSeconds, seconds }: Turns,
+  round: number,
+  beganAtMs: number,
+  run: Runner,
+): Promise<ReadonlyMap<Way, Measured>> {
+  const measured = new Map<Way, Measured>();
+  for (let turn = 0; turn < count; turn++) {
+    // Whoever comes after the idle core of the direct way has it harder: nobody always does.
+    const first = (round * count + turn) % ways.length;
+    for (const way of [...ways.slice(first), ...ways.slice(0, first)]) {
+      const sampler = new MemorySampler(way, beganAtMs);
+      const before = measured.get(way)?.memory ?? [];
+      try {
+        const result = await run(way, { rampSeconds, seconds, continues: turn > 0 });
+        measured.set(way, { result, memory: [...before, ...sampler.stop()] });
+      } finally {
+        sampler.stop();
+      }
+    }
+  }
+  return measured;
+}
+
+function isOpenLoop({ load }: LoadScenario): boolean {
   return load.ratePerSecond !== undefined;
 }
 
-/** About how long it takes. */
+function secondsOf({ count, rampSeconds, seconds }: Turns): number {
+  return count * (rampSeconds + seconds);
+}
+
+/** About how long it takes, if it takes all the rounds there may be. */
 export function loadSeconds(
   scenario: LoadScenario,
   bench: Omit<Bench, "peers">,
   peers: readonly Peer[],
 ): number {
-  const ways = peers.length + 1;
-  const seconds = Math.max(bench.seconds, scenario.secondsAtLeast ?? 0);
-  const warmUp = bench.warmUpSeconds + (settles(scenario) ? SETTLE_SECONDS : 0);
-  return peers.length * START_SECONDS + ways * (warmUp + bench.rounds * (RAMP_SECONDS + seconds));
+  const { atLeast, atMost } = planOf(bench, scenario);
+  const warmUp = bench.warmUpSeconds + (isOpenLoop(scenario) ? SETTLE_SECONDS : 0);
+  const rounds = peers.length * atMost + (isOpenLoop(scenario) ? atMost : atLeast);
+  return (
+    peers.length * START_SECONDS + (peers.length + 1) * warmUp + rounds * secondsOf(turnsOf(bench, scenario))
+  );
 }

@@ -1,9 +1,11 @@
 import type { Round } from "../figures.ts";
 import { DIRECT } from "../figures.ts";
 import { peakMiB, rssMiB } from "../harness/cpu.ts";
+import { quietest } from "../harness/median.ts";
 import type { LoadProcess } from "../load/load-process.ts";
 import type { ApplicationPorts, LoadResult, LoadSpec } from "../load/load-spec.ts";
 import type { Certs, Peer, RunningPeer, Site } from "../peers/peer.ts";
+import type { RoundPlan } from "../settled.ts";
 import type { Load, Scenario } from "../suite.ts";
 
 /** What every kind of scenario is measured with. */
@@ -12,8 +14,8 @@ export interface Bench {
   readonly certs: Certs;
   readonly dir: string;
   readonly peers: readonly Peer[];
-  readonly rounds: number;
-  /** Measured, in each round. */
+  readonly rounds: RoundPlan;
+  /** Measured on each way, in each round. */
   readonly seconds: number;
   /** Before the first round, in a closed loop: until compilers have compiled and pools have filled, as in a proxy of some age. */
   readonly warmUpSeconds: number;
@@ -21,6 +23,11 @@ export interface Bench {
   readonly minutes: number;
   /** Told before each step what it is, and how many seconds it takes. */
   readonly onStep: (text: string, seconds: number) => void;
+}
+
+/** `round 3 of 6`, `round 3 of 6 to 20`. */
+export function roundText({ rounds: { atLeast, atMost } }: Pick<Bench, "rounds">, round: number): string {
+  return `round ${round} of ${atLeast === atMost ? atMost : `${atLeast} to ${atMost}`}`;
 }
 
 /** Rounds by the name of the way, in the order of the tables. */
@@ -98,7 +105,7 @@ export class MemorySampler {
 
 const MIB = 1 << 20;
 
-/** The figures of one turn of load. */
+/** The figures of one round of load. */
 export function roundOf(way: RunningPeer, load: Load, result: LoadResult, memory: Round["memory"]): Round {
   const { latency, requests, seconds } = result;
   const proxied = pidsOf(way).length > 0;
@@ -112,6 +119,7 @@ export function roundOf(way: RunningPeer, load: Load, result: LoadResult, memory
       p50Micros: latency.p50,
       p90Micros: latency.p90,
       p99Micros: latency.p99,
+      ...(result.windowP99Micros.length > 0 ? { quietP99Micros: quietest(result.windowP99Micros) } : {}),
       p999Micros: latency.p999,
       maxMicros: latency.max,
       ...(proxied ? { rssMiB: memoryOf(way), peakMiB: peakOf(way) } : {}),

@@ -64,6 +64,7 @@ async function measure(request: AutocannonRequest): Promise<LoadResult> {
     seconds: elapsedMs / 1000,
     latency: latency.latency,
     curve: latency.curve,
+    windowP99Micros: [],
     bodyBytes: good * bodyBytes,
     backgroundBytes: 0,
     cpuMicros,

@@ -12,6 +12,11 @@ export class LatencyRecord {
     this.#histogram.record(Math.max(1, Math.round(milliseconds * 1000)));
   }
 
+  /** Those of another record, besides. */
+  add(other: LatencyRecord): void {
+    this.#histogram.add(other.#histogram);
+  }
+
   get latency(): Latency {
     const histogram = this.#histogram;
     return {

@@ -29,6 +29,8 @@ export interface LoadSpec {
   readonly backgroundBytes?: number;
   readonly warmUpSeconds: number;
   readonly seconds: number;
+  /** Adds to what was measured on this port before: the result is of all turns since the last run that did not continue. */
+  readonly continues?: boolean;
   /** Whose processor time is counted, by name. */
   readonly processes: Readonly<Record<string, readonly number[]>>;
 }
@@ -53,6 +55,8 @@ export interface LoadResult {
   readonly latency: Latency;
   /** Latency by percentile, rising: `[percentile, microseconds]`. Empty if nothing was answered. */
   readonly curve: readonly (readonly [number, number])[];
+  /** In an open loop, the p99 of one short stretch after the other, in microseconds. Empty in a closed one. */
+  readonly windowP99Micros: readonly number[];
   /** Of response bodies. */
   readonly bodyBytes: number;
   /** Of the downloads beside; part of `bodyBytes`. */

@@ -6,20 +6,21 @@ import { assertNever } from "../../src/parsed.ts";
 import { Applications } from "./applications.ts";
 import { serveParent, type LoadRequest } from "./load-messages.ts";
 import { Poller } from "./poller.ts";
-import { runLoad } from "./run.ts";
+import { LoadRunner } from "./run.ts";
 
 /** Between runs the applications are served too, for load of others and for what proxies ask; we sleep no longer than this. */
 const IDLE_POLL_MS = 20;
 
 const poller = new Poller();
 const applications = new Applications(poller);
+const runner = new LoadRunner(poller);
 
 serveParent((message) => {
   const request = message as LoadRequest;
   switch (request.kind) {
     case "run":
       if (request.spec.addresses !== undefined) applications.listenOnAddresses(request.spec.addresses);
-      return runLoad(poller, request.spec);
+      return runner.run(request.spec);
     case "listen":
       return applications.listenOnAddresses(request.addresses);
     default:

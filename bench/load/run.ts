@@ -2,18 +2,37 @@ import { CONNECT_BATCH, untilAccepted } from "./accept-queue.ts";
 import { cpuMicrosOf, cpuMicrosSince } from "./cpu-counters.ts";
 import type { Lane, LaneOwner } from "./lane.ts";
 import { LatencyRecord } from "./latency.ts";
+import { LoadRecord, type Measured } from "./load-record.ts";
+import type { TailWindows } from "./tail-windows.ts";
 import type { LoadResult, LoadSpec } from "./load-spec.ts";
 import { openLane } from "./open-lane.ts";
 import type { Poller } from "./poller.ts";
 
-/** Loads a port, from connecting to the last answer that counts. Blocks the process: nothing else may disturb it. */
-export function runLoad(poller: Poller, spec: LoadSpec): LoadResult {
-  const run = new Run(poller, spec);
-  try {
-    run.open();
-    return run.run();
-  } finally {
-    run.close();
+/**
+ * Loads ports, from connecting to the last answer that counts, and remembers what was measured on each. Blocks the process:
+ * nothing else may disturb it.
+ */
+export class LoadRunner {
+  readonly #poller: Poller;
+  /** By port. */
+  readonly #records = new Map<number, LoadRecord>();
+
+  constructor(poller: Poller) {
+    this.#poller = poller;
+  }
+
+  run(spec: LoadSpec): LoadResult {
+    const { port } = spec;
+    const record = (spec.continues === true ? this.#records.get(port) : undefined) ?? new LoadRecord();
+    this.#records.set(port, record);
+    const run = new Run(this.#poller, spec, record.windows);
+    try {
+      run.open();
+      record.add(run.run());
+    } finally {
+      run.close();
+    }
+    return record.result;
   }
 }
 
@@ -22,14 +41,17 @@ class Run implements LaneOwner {
   readonly #spec: LoadSpec;
   readonly #lanes: Lane[] = [];
   readonly #latency = new LatencyRecord();
+  /** In a closed loop latency is what the number of connections makes it. */
+  readonly #windows: TailWindows | undefined;
   #requests = 0;
   #errors = 0;
   #measuring = false;
   #nextLane = 0;
 
-  constructor(poller: Poller, spec: LoadSpec) {
+  constructor(poller: Poller, spec: LoadSpec, windows: TailWindows) {
     this.#poller = poller;
     this.#spec = spec;
+    this.#windows = spec.ratePerSecond === undefined ? undefined : windows;
   }
 
   /** Fresh connections are not opened before there is something to send on them. */
@@ -41,7 +63,7 @@ class Run implements LaneOwner {
     }
   }
 
-  run(): LoadResult {
+  run(): Measured {
     const { ratePerSecond, warmUpSeconds, seconds } = this.#spec;
     const atOnce = this.#spec.freshConnections === true ? 1 : this.#spec.streams;
     const startedAtMs = performance.now();
@@ -60,19 +82,18 @@ class Run implements LaneOwner {
       measuredFromMs + seconds * 1000,
       new Arrivals(measuredFromMs, ratePerSecond),
     );
-    const measuredMs = performance.now() - measuredFromMs;
+    const milliseconds = performance.now() - measuredFromMs;
     this.#measuring = false;
     const after = this.#counters();
     return {
       requests: this.#requests,
       errors: this.#errors,
-      seconds: measuredMs / 1000,
-      latency: this.#latency.latency,
-      curve: this.#latency.curve,
+      milliseconds,
+      busyMilliseconds: busyMs,
+      latency: this.#latency,
       bodyBytes: after.bodyBytes - before.bodyBytes,
       backgroundBytes: after.backgroundBytes - before.backgroundBytes,
       cpuMicros: cpuMicrosSince(before.cpu, after.cpu),
-      loadBusy: busyMs / measuredMs,
     };
   }
 
@@ -82,6 +103,7 @@ class Run implements LaneOwner {
       this.#requests++;
       if (!ok) this.#errors++;
       this.#latency.record(now - intendedAtMs);
+      this.#windows?.record(now - intendedAtMs);
     }
     if (this.#spec.ratePerSecond === undefined) lane.send(now);
   }

@@ -1,6 +1,6 @@
 /** One curve from the curves of several rounds. */
 import type { Round } from "../figures.ts";
-import { median } from "../harness/report.ts";
+import { median } from "../harness/median.ts";
 
 /** Rising by the first of each two; all finite. */
 export type Curve = readonly (readonly [number, number])[];

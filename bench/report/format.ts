@@ -1,5 +1,6 @@
 /** Figures as texts, the same in every table, plot and document. */
 import { FIGURES, type FigureName, type Spread } from "../figures.ts";
+import type { RunReport } from "./run-report.ts";
 
 /** Stands for what was not measured, and for what is no number. */
 export const NOTHING = "–";
@@ -34,7 +35,10 @@ export function spreadText(spread: Spread | undefined, digits: number): string {
   return `${number(spread.median, digits)} (${rangeText(spread, digits)})`;
 }
 
-export function rangeText({ min, max }: Spread, digits: number): string {
+/** From the lowest to the highest. */
+export type Range = Pick<Spread, "min" | "max">;
+
+export function rangeText({ min, max }: Range, digits: number): string {
   // A dash before a minus sign would be read as one of them.
   const between = min < 0 || max < 0 ? " to " : "–";
   return `${number(min, digits)}${between}${number(max, digits)}`;
@@ -43,6 +47,11 @@ export function rangeText({ min, max }: Spread, digits: number): string {
 /** Whether there is a number at all: a ratio to nothing is none. */
 export function isMeasured(spread: Spread | undefined): spread is Spread {
   return spread !== undefined && Number.isFinite(spread.median);
+}
+
+/** `6 rounds of 1 s`, `6 to 20 rounds of 1 s`. */
+export function roundsText({ rounds, roundsAtMost = rounds, seconds }: RunReport["options"]): string {
+  return `${rounds === roundsAtMost ? rounds : `${rounds} to ${roundsAtMost}`} rounds of ${seconds} s`;
 }
 
 /** `2026-11-21 00:09 UTC`; another text as it is. */

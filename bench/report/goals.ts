@@ -24,7 +24,7 @@ export interface Goal {
 type Source =
   /** Ours to a peer's, as the report has it. */
   | { readonly kind: "ratio"; readonly figure: FigureName; readonly peer: string }
-  /** What we add to the direct path, the best rounds of both: noise only ever adds. */
+  /** What we add to the direct path. */
   | { readonly kind: "added"; readonly figure: FigureName; readonly times: number }
   /** Our own median. */
   | { readonly kind: "own"; readonly figure: FigureName; readonly times: number };
@@ -52,9 +52,9 @@ const PEER = "haproxy";
 
 const RATIO = { bound: "at most", unit: "", digits: 2 } as const;
 const CPU_TO_PEER = { ...RATIO, source: { kind: "ratio", figure: "cpuMicros", peer: PEER } } as const;
-const P99_TO_PEER = { ...RATIO, source: { kind: "ratio", figure: "p99Micros", peer: PEER } } as const;
+const P99_TO_PEER = { ...RATIO, source: { kind: "ratio", figure: "quietP99Micros", peer: PEER } } as const;
 const P99_ADDED = {
-  source: { kind: "added", figure: "p99Micros", times: MS_PER_MICRO },
+  source: { kind: "added", figure: "quietP99Micros", times: MS_PER_MICRO },
   limit: 1,
   bound: "under",
   unit: "ms",
@@ -132,7 +132,7 @@ function valueIn(scenario: ScenarioReport | undefined, source: Source): number |
   const ours = wayOf(scenario, OURS)?.figures[figure];
   if (source.kind === "own") return source.times * (ours?.median ?? NaN);
   const direct = wayOf(scenario, DIRECT)?.figures[figure];
-  return source.times * ((ours?.min ?? NaN) - (direct?.min ?? NaN));
+  return source.times * ((ours?.median ?? NaN) - (direct?.median ?? NaN));
 }
 
 function wayOf(scenario: ScenarioReport | undefined, name: string): WayReport | undefined {

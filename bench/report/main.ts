@@ -2,7 +2,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { EXIT_OK, EXIT_USAGE } from "../../src/cli/exit-code.ts";
-import { table } from "../harness/report.ts";
+import { table } from "../harness/table.ts";
 import { goalsOf } from "./goals.ts";
 import { pageOf } from "./page.ts";
 import { parseReport } from "./parse-report.ts";

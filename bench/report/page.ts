@@ -1,6 +1,6 @@
 /** A run as one HTML page that needs nothing else: no network, no scripts, no other file. */
 import { createHash } from "node:crypto";
-import { dateText, number } from "./format.ts";
+import { dateText, number, roundsText } from "./format.ts";
 import { goalsSection } from "./goals-section.ts";
 import type { Goal } from "./goals.ts";
 import { html, Markup } from "./markup.ts";
@@ -61,7 +61,7 @@ function anchorOf(name: string, index: number): string {
 
 function facts({ date, commit, machine, options, absent }: RunReport): Markup {
   const { cores, model, memoryMiB, kernel, node, pinned } = machine;
-  const { rounds, seconds, warmUpSeconds } = options;
+  const { warmUpSeconds } = options;
   const rows: readonly (readonly [string, string])[] = [
     ["Date", dateText(date)],
     ["Commit", commitText(commit)],
@@ -73,7 +73,7 @@ function facts({ date, commit, machine, options, absent }: RunReport): Markup {
         ? "one for the proxies, one for load and application"
         : "not kept apart: the figures disturb each other",
     ],
-    ["Options", `${rounds} rounds of ${seconds} s, after ${warmUpSeconds} s of warm-up`],
+    ["Options", `${roundsText(options)}, after ${warmUpSeconds} s of warm-up`],
     [
       "Absent",
       absent.length === 0
@@ -101,13 +101,14 @@ export function commitText(commit: string | undefined): string {
 function footer(): Markup {
   return html`<footer>
     <p>
-      All proxies of a scenario run at once on one core and take turns in each round, so that a noisy minute
-      is noisy for all. A figure is the median over the rounds, with its lowest and highest below; a ratio is
-      the median of the ratios within each round, and of latency tails that of the best rounds.
+      All proxies of a scenario run at once on one core and take turns of a quarter of a second, so that a
+      noisy minute is noisy for all. A figure is the median over the rounds, with its lowest and highest
+      below. A ratio is the median of the ratios within each round, with its 95 % confidence interval below.
     </p>
     <p>
-      Latency in an open loop counts from when a request was due. CPU is the scheduler's own accounting of all
-      threads of the proxies. The direct path has no proxy on it.
+      Latency in an open loop counts from when a request was due. Where machines are shared, a p99 over
+      seconds shows their stalls; the quiet p99 is that of the quietest quarter of stretches of 200 requests.
+      CPU is the scheduler's own accounting of all threads of the proxies. The direct path has no proxy on it.
     </p>
   </footer>`;
 }

@@ -1,7 +1,7 @@
 /** A run as a short section of a README. */
 import { FIGURES, OURS } from "../figures.ts";
 import { peersOf } from "./compared.ts";
-import { dateText, isMeasured, number, NOTHING, RATIO_DIGITS, titleOf } from "./format.ts";
+import { dateText, isMeasured, number, NOTHING, RATIO_DIGITS, roundsText, titleOf } from "./format.ts";
 import type { Goal } from "./goals.ts";
 import { plain, row } from "./markdown.ts";
 import { commitText } from "./page.ts";
@@ -59,7 +59,7 @@ function about({ date, commit, machine, options }: RunReport): string {
   const apart = pinned ? "" : ", load and proxies not kept on cores of their own";
   return (
     `Measured ${plain(dateText(date))}, commit ${plain(commitText(commit))}, on ${where}${apart}; ` +
-    `${options.rounds} rounds of ${options.seconds} s. Ratios are ours to theirs: below 1 is better, for MiB/s above.`
+    `${roundsText(options)}. Ratios are ours to theirs: below 1 is better, for MiB/s above.`
   );
 }
 

@@ -16,7 +16,14 @@ export interface RunReport {
   };
   /** The commit that was measured, with `+` if there were changes on top; undefined outside of a repository. */
   readonly commit: string | undefined;
-  readonly options: { readonly rounds: number; readonly seconds: number; readonly warmUpSeconds: number };
+  readonly options: {
+    /** At least. */
+    readonly rounds: number;
+    /** Undefined in older results: no more than these. */
+    readonly roundsAtMost?: number;
+    readonly seconds: number;
+    readonly warmUpSeconds: number;
+  };
   /** Proxies that were asked for and are not on this machine. */
   readonly absent: readonly { readonly name: string; readonly reason: string }[];
   readonly scenarios: readonly ScenarioReport[];
@@ -35,6 +42,6 @@ export interface WayReport {
   readonly name: string;
   readonly rounds: readonly Round[];
   readonly figures: Readonly<Partial<Record<FigureName, Spread>>>;
-  /** Ours to this one's, of the rounds of the same number; of latency tails the best rounds of both. None for `direct` and ourselves. */
+  /** Ours to this one's, of the rounds of the same number. None for `direct` and ourselves. */
   readonly ratios: Readonly<Partial<Record<FigureName, Spread>>>;
 }

@@ -1,6 +1,15 @@
 /** The tables of one scenario. */
 import { DIRECT, FIGURES, LOAD_BUSY_MAX, OURS, type FigureName, type Spread } from "../figures.ts";
-import { isMeasured, number, NOTHING, rangeText, RATIO_DIGITS, signed, titleOf } from "./format.ts";
+import {
+  isMeasured,
+  number,
+  NOTHING,
+  type Range,
+  rangeText,
+  RATIO_DIGITS,
+  signed,
+  titleOf,
+} from "./format.ts";
 import { html, type Markup } from "./markup.ts";
 import { swatch, type Palette } from "./palette.ts";
 import type { ScenarioReport, WayReport } from "./run-report.ts";
@@ -40,7 +49,9 @@ export function figuresTable({ title, subject, ways }: ScenarioReport, palette: 
   </div>`;
 }
 
-const PERCENTILES = ["p50Micros", "p90Micros", "p99Micros", "p999Micros", "maxMicros"] as const;
+const PERCENTILES = [
+  ...(["p50Micros", "p90Micros", "quietP99Micros", "p99Micros", "p999Micros", "maxMicros"] as const),
+];
 
 export function isLatency(figure: FigureName): boolean {
   return PERCENTILES.some((name) => name === figure);
@@ -56,8 +67,8 @@ export function addedTable({ title, ways }: ScenarioReport, palette: Palette): M
   if (direct === undefined || others.length === 0) return undefined;
   return html`<h3>Added over the direct path</h3>
     <p class="note">
-      In µs: the difference of the medians over the rounds; below it, of the best rounds of both, which is
-      what a proxy does while the machine is quiet.
+      In µs: the difference of the medians over the rounds; below it, of the best rounds of both. The quiet
+      p99 leaves out what else disturbs the machine.
     </p>
     <div class="scroll">
       <table class="few">
@@ -89,7 +100,7 @@ function wayCell(name: string, palette: Palette): Markup {
 
 function ratioCell(ratio: Spread | undefined, subject: FigureName): Markup {
   return html`<td>
-    ${ratioText(ratio, subject)}${isMeasured(ratio) ? range(ratio, RATIO_DIGITS) : undefined}
+    ${ratioText(ratio, subject)}${isMeasured(ratio) ? range(intervalOf(ratio), RATIO_DIGITS) : undefined}
   </td>`;
 }
 
@@ -119,8 +130,13 @@ function addedCell(spread: Spread | undefined, direct: Spread | undefined): Mark
   </td>`;
 }
 
+/** Between what the median of a ratio lies; of few rounds between what the rounds were. */
+function intervalOf({ min, max, interval: [low, high] = [min, max] }: Spread): Range {
+  return { min: low, max: high };
+}
+
 /** Nothing where all rounds were alike. */
-function range(spread: Spread, digits: number): Markup | undefined {
+function range(spread: Range, digits: number): Markup | undefined {
   const text = rangeText(spread, digits);
   const isPoint = number(spread.min, digits) === number(spread.max, digits);
   return isPoint ? undefined : html`<small>${text}</small>`;

@@ -1,4 +1,4 @@
-import { table } from "../harness/report.ts";
+import { table } from "../harness/table.ts";
 
 /** The old version and the new one. */
 export const BACKENDS = ["before", "canary"] as const;

@@ -1,4 +1,4 @@
-import { table } from "../harness/report.ts";
+import { table } from "../harness/table.ts";
 import { percent, type Failure, type OutboundDayResult } from "./outbound-day-result.ts";
 
 /** What a day was like, for a terminal. */

@@ -1,4 +1,4 @@
-import { table } from "../harness/report.ts";
+import { table } from "../harness/table.ts";
 
 export interface PolicyChurnResult {
   readonly updates: number;

@@ -1,4 +1,4 @@
-import { table } from "../harness/report.ts";
+import { table } from "../harness/table.ts";
 
 /** What a client speaks. */
 export const PROTOCOLS = ["HTTP/1", "HTTP/2", "gRPC"] as const;

@@ -104,6 +104,34 @@ describe("the load of the bench", () => {
     assert.deepEqual({ requests, curve }, { requests: 0, curve: [] });
   });
 
+  test("a run that continues adds to what was measured on its port, and to nothing else", async () => {
+    const tcp = { processes: { ours: [process.pid] } };
+    const first = await runDirect("tcp", tcp);
+    const other = await runDirect("http1");
+    const both = await runDirect("tcp", { ...tcp, continues: true });
+    assert.ok(both.requests > first.requests, `${first.requests}, then ${both.requests}`);
+    assert.ok(Math.abs(both.seconds - 2 * SPEC.seconds) < SPEC.seconds / 2, `${both.seconds} s`);
+    assert.ok((both.cpuMicros["ours"] ?? 0) >= (first.cpuMicros["ours"] ?? NaN));
+    assert.ok(both.latency.max >= first.latency.max);
+    // What does not continue begins anew, and what another port did counts for itself.
+    assert.ok(Math.abs(other.seconds - SPEC.seconds) < SPEC.seconds / 2, `${other.seconds} s`);
+    const anew = await runDirect("tcp");
+    assert.ok(Math.abs(anew.seconds - SPEC.seconds) < SPEC.seconds / 2, `${anew.seconds} s`);
+  });
+
+  test("an open loop tells the p99 of each stretch of 200 requests, which go on from turn to turn", async () => {
+    const spec = { ratePerSecond: 2_500, seconds: 0.12 };
+    const first = await runDirect("http1", spec);
+    assert.equal(first.windowP99Micros.length, Math.floor(first.requests / 200));
+    const both = await runDirect("http1", { ...spec, continues: true });
+    assert.equal(both.windowP99Micros.length, Math.floor(both.requests / 200));
+    assert.deepEqual(both.windowP99Micros.slice(0, first.windowP99Micros.length), first.windowP99Micros);
+    for (const micros of both.windowP99Micros) {
+      assert.ok(Number.isInteger(micros) && micros > 0 && micros <= both.latency.max, `${micros}`);
+    }
+    assert.deepEqual((await runDirect("http1")).windowP99Micros, []);
+  });
+
   test("a fresh connection carries one request, and the client ends it", async (t) => {
     const { port, seen } = await rawServer(t, http1Answer(200, "x".repeat(RESPONSE_BYTES)));
     const result = await load.run({ ...SPEC, port, freshConnections: true });
@@ -292,6 +320,9 @@ describe("the load of the bench", () => {
     const { errors, requests } = await running;
     assert.ok(requests > 0);
     assert.equal(errors, 3);
+    // Those of the turn before count as well; of this one none is lost.
+    const turn = await load.run({ ...SPEC, port, idleConnections: 20, continues: true });
+    assert.equal(turn.errors, 3);
   });
 
   test("names the limit when descriptors run out", async (t) => {

@@ -69,7 +69,7 @@ test("measures ourselves and a peer in turns, and writes figures and plots", asy
   );
   assert.equal(code, 0, err);
   assert.match(out, /our CPU us\/request : theirs/);
-  assert.match(err, /\[1\/3\] hop-http1: round 1 of 1, outrigger \(about .* left\)/);
+  assert.match(err, /\[1\/3\] hop-http1: round 1 of 1 \(.* left at most\)/);
   const report = JSON.parse(await readFile(file, "utf8")) as RunReport;
   assert.deepEqual(report.scenarios.map(({ name }) => name).sort(), [...scenarios].sort());
   for (const { name, ways } of report.scenarios) {
