@@ -23,7 +23,7 @@ export interface ProcessOptions {
 /** `--import` takes URLs. */
 const END_WITH_DEMO = pathToFileURL(join(import.meta.dirname, "end-with-demo.ts")).href;
 
-/** How long a process may take to end after SIGTERM. Its work here is done in milliseconds. */
+/** The work of a process here is done in milliseconds. */
 const STOP_TIMEOUT_MS = 3_000;
 
 /** A process of the demo, running this same Node. */
@@ -33,20 +33,25 @@ export class DemoProcess {
   /** Rejects when the process ends before `stop()`; never resolves. */
   readonly ended: Promise<never>;
   readonly #child: ChildProcess;
+  readonly #stopTimeoutMs: number;
   readonly #exited: Promise<unknown>;
   readonly #lines: AsyncIterator<string> | undefined;
   readonly #reader: Interface | undefined;
   #stopping = false;
 
-  constructor({ name, args, environment, talk }: ProcessOptions, logDirectory: string) {
+  constructor(
+    { name, args, environment, talk }: ProcessOptions,
+    logDirectory: string,
+    stopTimeoutMs: number,
+  ) {
     this.name = name;
+    this.#stopTimeoutMs = stopTimeoutMs;
     this.logFile = join(logDirectory, `${name}.log`);
     const log = openSync(this.logFile, "a", 0o600);
     const preload = talk === "lines" ? [] : ["--import", END_WITH_DEMO];
     this.#child = spawn(process.execPath, [...PROXY_RUNTIME_FLAGS, ...preload, ...args], {
       stdio: ["pipe", talk === "lines" ? "pipe" : log, log],
-      // Variables of a mesh that this machine may be part of do not belong here.
-      env: { ...onlyPath(), ...environment },
+      env: { ...inherited(), ...environment },
       // In a process group of its own: Ctrl-C reaches the demo alone, which then ends its processes in good order.
       detached: true,
     });
@@ -88,7 +93,7 @@ export class DemoProcess {
     const child = this.#child;
     if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
     child.kill("SIGTERM");
-    const timer = systemClock.after(STOP_TIMEOUT_MS, () => child.kill("SIGKILL"));
+    const timer = systemClock.after(this.#stopTimeoutMs, () => child.kill("SIGKILL"));
     await this.#exited;
     timer.cancel();
     this.#reader?.close();
@@ -109,27 +114,37 @@ function lastWords(logFile: string): string {
   return lines.join("") === "" ? "" : `:\n  ${lines.join("\n  ")}`;
 }
 
-function onlyPath(): Record<string, string> {
-  const { PATH } = process.env;
-  return PATH === undefined ? {} : { PATH };
+/**
+ * What a process needs of our own environment: where programs are, and code that was compiled before. Variables of a mesh
+ * that this machine may be part of do not belong there.
+ */
+function inherited(): Record<string, string> {
+  const { PATH, NODE_COMPILE_CACHE } = process.env;
+  return {
+    ...(PATH === undefined ? {} : { PATH }),
+    ...(NODE_COMPILE_CACHE === undefined ? {} : { NODE_COMPILE_CACHE }),
+  };
 }
 
 /** The processes of one demo: all of them end when one `stop()` says so, and in any case with the demo's own process. */
 export class DemoProcesses {
   readonly #logDirectory: string;
+  readonly #stopTimeoutMs: number;
   readonly #running: DemoProcess[] = [];
   readonly #killAll = (): void => {
     for (const one of this.#running) one.kill();
   };
 
-  constructor(logDirectory: string) {
+  /** @param stopTimeoutMs how long a process may take to end after SIGTERM. */
+  constructor(logDirectory: string, stopTimeoutMs = STOP_TIMEOUT_MS) {
     this.#logDirectory = logDirectory;
+    this.#stopTimeoutMs = stopTimeoutMs;
     // For ends that nobody planned: an exception that nobody caught.
     process.once("exit", this.#killAll);
   }
 
   start(options: ProcessOptions): DemoProcess {
-    const started = new DemoProcess(options, this.#logDirectory);
+    const started = new DemoProcess(options, this.#logDirectory, this.#stopTimeoutMs);
     this.#running.push(started);
     return started;
   }

@@ -5,11 +5,11 @@ import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { DemoProcesses } from "../../../src/cli/demo/processes.ts";
 
-async function processesFor(t: TestContext, program: string) {
+async function processesFor(t: TestContext, program: string, stopTimeoutMs?: number) {
   const directory = await mkdtemp(join(tmpdir(), "outrigger-processes-"));
   const file = join(directory, "program.mjs");
   await writeFile(file, program);
-  const processes = new DemoProcesses(directory);
+  const processes = new DemoProcesses(directory, stopTimeoutMs);
   t.after(async () => {
     await processes.stop();
     await rm(directory, { recursive: true });
@@ -45,7 +45,7 @@ test("a process that is stopped does not count as one that ended by itself", asy
 
 test("a process that ignores SIGTERM is ended all the same", async (t) => {
   const program = "process.on('SIGTERM', () => {}); console.log('up'); setInterval(() => {}, 1000);";
-  const { started } = await processesFor(t, program);
+  const { started } = await processesFor(t, program, 200);
   assert.equal(await started.line(), "up");
   await started.stop();
   await assert.rejects(started.line(), /said nothing more/);
