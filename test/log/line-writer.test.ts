@@ -93,13 +93,16 @@ describe("lines for somebody who may not read them", () => {
     ["stuck", "sleep 5"],
     ["gone", "true"],
   ] as const) {
-    test(`a process whose stderr is a pipe with a reader that is ${what} works on, and ends when it wants to`, async () => {
+    test(`a process whose stderr is a pipe with a reader that is ${what} works on, and ends when it wants to`, async (t) => {
       const dir = await mkdtemp(join(tmpdir(), "outrigger-lines-"));
       const pipe = join(dir, "stderr");
       const script = `mkfifo "$2"; (exec ${reader}) < "$2" > "$2.out" & exec "$0" "$1" 2> "$2"`;
       const child = spawn("sh", ["-c", script, process.execPath, PROGRAM, pipe], {
         stdio: ["ignore", "pipe", "inherit"],
+        // A process group of its own, to end the reader with.
+        detached: true,
       });
+      t.after(() => endGroup(child.pid));
       const exited = once(child, "exit");
       const startedAtMs = performance.now();
       const text = await child.stdout
@@ -115,5 +118,13 @@ describe("lines for somebody who may not read them", () => {
     });
   }
 });
+
+function endGroup(leader: number | undefined): void {
+  try {
+    if (leader !== undefined) process.kill(-leader, "SIGKILL");
+  } catch {
+    // All of it has ended.
+  }
+}
 
 const PROGRAM = join(import.meta.dirname, "writes-many-lines.ts");
