@@ -1,7 +1,6 @@
 import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import type { TestContext } from "node:test";
 import type { RequestResult } from "../../src/cli/demo/judge.ts";
 import type { MeshPorts } from "../../src/cli/demo/mesh.ts";
 
@@ -20,8 +19,10 @@ export function readSummary(line: string): Summary {
   return JSON.parse(line) as Summary;
 }
 
-/** `outrigger demo` as a user runs it. It is stopped at the end of the test at the latest. */
-export function startDemo(t: TestContext, args: readonly string[]) {
+export type Demo = ReturnType<typeof startDemo>;
+
+/** `outrigger demo` as a user runs it. Whoever starts it also stops it. */
+export function startDemo(args: readonly string[]) {
   const child = spawn(process.execPath, [MAIN, "demo", ...args], { stdio: ["ignore", "pipe", "pipe"] });
   const exited = new Promise<{ readonly code: number | null; readonly signal: string | null }>((resolve) => {
     child.on("close", (code, signal) => resolve({ code, signal }));
@@ -31,10 +32,6 @@ export function startDemo(t: TestContext, args: readonly string[]) {
   child.stdout.setEncoding("utf8").on("data", (text: string) => (output += text));
   child.stderr.setEncoding("utf8").on("data", (text: string) => (errors += text));
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
-  t.after(async () => {
-    child.kill("SIGTERM");
-    await exited;
-  });
   return {
     exited,
     output: () => output,
@@ -46,5 +43,10 @@ export function startDemo(t: TestContext, args: readonly string[]) {
       return next.value;
     },
     signal: (name: NodeJS.Signals) => void child.kill(name),
+    /** Resolves when it is gone, which it may have been before. */
+    stop: async (): Promise<void> => {
+      child.kill("SIGTERM");
+      await exited;
+    },
   };
 }

@@ -2,17 +2,19 @@ import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { describe, test } from "node:test";
+import { after, before, describe, test } from "node:test";
 import type { RequestName, RequestTarget } from "../../src/cli/demo/contract.ts";
+import type { MeshPorts } from "../../src/cli/demo/mesh.ts";
 import { send } from "../../src/cli/demo/requests.ts";
 import { sleep, systemClock } from "../../src/time/clock.ts";
-import { readSummary, startDemo } from "./demo-process.ts";
+import { readSummary, startDemo, type Demo } from "./demo-process.ts";
 import { accepts } from "../support/accepts.ts";
 
 const CLIENT_ID = "client.demo.serviceaccount.identity.linkerd.cluster.local";
 
 test("the demo carries every kind of traffic, encrypted and with the client's identity", async (t) => {
-  const demo = startDemo(t, ["--once", "--json"]);
+  const demo = startDemo(["--once", "--json"]);
+  t.after(() => demo.stop());
   assert.deepEqual(await demo.exited, { code: 0, signal: null }, demo.errors());
 
   const { ok, requests } = readSummary(demo.output());
@@ -37,7 +39,8 @@ test("the demo carries every kind of traffic, encrypted and with the client's id
 });
 
 test("the demo refuses options it does not know, and names them", async (t) => {
-  const demo = startDemo(t, ["--twice"]);
+  const demo = startDemo(["--twice"]);
+  t.after(() => demo.stop());
   assert.deepEqual(await demo.exited, { code: 64, signal: null });
   assert.match(demo.errors(), /--twice/);
   assert.match(demo.errors(), /demo --help/);
@@ -47,10 +50,15 @@ describe("the demo that stays up", () => {
   /** The requirement: a policy that was saved is in force within a second. */
   const IN_FORCE_WITHIN_MS = 1_000;
 
-  test("refuses a client within a second of its policy's change, and heals when it is changed back", async (t) => {
-    const demo = startDemo(t, ["--json"]);
-    const { manifests, ports } = readSummary(await demo.line());
-    assert.ok(manifests !== undefined && ports !== undefined);
+  let demo: Demo;
+  let manifests: string;
+  let ports: MeshPorts;
+  before(async () => {
+    ({ demo, manifests, ports } = await start());
+  });
+  after(() => demo.stop());
+
+  test("refuses a client within a second of its policy's change, and heals when it is changed back", async () => {
     const { targets } = ports;
     const file = join(manifests, "authorization-policy.yaml");
     const policy = await readFile(file, "utf8");
@@ -79,10 +87,13 @@ describe("the demo that stays up", () => {
     }
   });
 
-  test("ends at a signal with all of its processes, and leaves no files", async (t) => {
-    const demo = startDemo(t, ["--json"]);
-    const { manifests, ports } = readSummary(await demo.line());
-    assert.ok(manifests !== undefined && ports !== undefined);
+  test("goes on with the last good policy while a manifest is broken, and says what is wrong with it", async () => {
+    await writeFile(join(manifests, "authorization-policy.yaml"), "kind: AuthorizationPolicy\nspec: 3\n");
+    await until(() => demo.errors().includes("authorization-policy.yaml"));
+    assert.equal((await send("http/1", ports.targets["http/1"])).status, 200);
+  });
+
+  test("ends at a signal with all of its processes, and leaves no files", async () => {
     assert.equal(existsSync(manifests), true);
     const listeners = [ports.proxy, ports.clientAdmin, ports.serverAdmin, ...Object.values(ports.server)];
     for (const port of listeners) assert.equal(await accepts(port), true, `port ${port}`);
@@ -94,9 +105,8 @@ describe("the demo that stays up", () => {
   });
 
   test("leaves no process behind even when it is killed", async (t) => {
-    const demo = startDemo(t, ["--json"]);
-    const { manifests, ports } = readSummary(await demo.line());
-    assert.ok(manifests !== undefined && ports !== undefined);
+    const { demo, manifests, ports } = await start();
+    t.after(() => demo.stop());
     // Nobody is left to remove it.
     t.after(() => rm(join(manifests, ".."), { recursive: true }));
     demo.signal("SIGKILL");
@@ -105,16 +115,15 @@ describe("the demo that stays up", () => {
       while (await accepts(port)) await sleep(systemClock, 10);
     }
   });
-
-  test("goes on with the last good policy while a manifest is broken, and says what is wrong with it", async (t) => {
-    const demo = startDemo(t, ["--json"]);
-    const { manifests, ports } = readSummary(await demo.line());
-    assert.ok(manifests !== undefined && ports !== undefined);
-    await writeFile(join(manifests, "authorization-policy.yaml"), "kind: AuthorizationPolicy\nspec: 3\n");
-    await until(() => demo.errors().includes("authorization-policy.yaml"));
-    assert.equal((await send("http/1", ports.targets["http/1"])).status, 200);
-  });
 });
+
+/** A demo that stays up and says where it is. */
+async function start() {
+  const demo = startDemo(["--json"]);
+  const { manifests, ports } = readSummary(await demo.line());
+  assert.ok(manifests !== undefined && ports !== undefined);
+  return { demo, manifests, ports };
+}
 
 /** Sends until the answer is the wanted one. Fails once `withinMs` are over. */
 async function untilStatus(

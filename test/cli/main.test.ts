@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { after, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { BUILD } from "../../src/config/build-info.ts";
+import { INHERITED } from "../support/inherited.ts";
 
 const MAIN = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
 const DIR = mkdtempSync(join(tmpdir(), "outrigger-cli-"));
@@ -17,10 +18,12 @@ interface Outcome {
   readonly err: string;
 }
 
-/** Runs the command line with nothing but the given environment. */
+/** Runs the command line with no variables of its own but the given ones. */
 function outrigger(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Outcome> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", MAIN, ...args], { env });
+    const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", MAIN, ...args], {
+      env: { ...INHERITED, ...env },
+    });
     let out = "";
     let err = "";
     child.stdout.setEncoding("utf8").on("data", (text: string) => (out += text));

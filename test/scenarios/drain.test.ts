@@ -24,6 +24,7 @@ import type { Application } from "../support/app/application.ts";
 import { eventually } from "../support/app/eventually.ts";
 import { Pair, startClient, type Client } from "../support/app/pair.ts";
 import { TestCa } from "../support/certs.ts";
+import { INHERITED } from "../support/inherited.ts";
 import { proxyEnvironment } from "../support/mesh-manifest.ts";
 import { freePort } from "../support/process-mesh.ts";
 
@@ -176,7 +177,10 @@ describe("a proxy that has no certificate yet", { timeout: 20_000 }, () => {
       { control: nobody, trustAnchorsPem, tokenFile, identityDir: dir },
       { LINKERD2_PROXY_ADMIN_LISTEN_ADDR: `127.0.0.1:${adminPort}` },
     );
-    const child = spawn(process.execPath, ["--no-warnings", MAIN, "proxy"], { env, stdio: "ignore" });
+    const child = spawn(process.execPath, ["--no-warnings", MAIN, "proxy"], {
+      env: { ...INHERITED, ...env },
+      stdio: "ignore",
+    });
     t.after(() => void child.kill("SIGKILL"));
     const exited = exitOf(child);
     const admin = `http://127.0.0.1:${adminPort}`;

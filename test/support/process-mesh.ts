@@ -9,13 +9,10 @@ import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { PROXY_RUNTIME_FLAGS } from "../../src/cli/runtime-flags.ts";
 import { endTogether } from "./end-together.ts";
+import { INHERITED } from "./inherited.ts";
 import { identityOf, meshManifest, proxyEnvironment, type Workload } from "./mesh-manifest.ts";
 
 const MAIN = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
-/** What processes need of our own environment: where programs are, and code that was compiled before. */
-const INHERITED = Object.fromEntries(
-  Object.entries(process.env).filter(([name]) => name === "PATH" || name === "NODE_COMPILE_CACHE"),
-);
 const READY_TIMEOUT_MS = 20_000;
 const STOP_TIMEOUT_MS = 5_000;
 
