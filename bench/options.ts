@@ -11,7 +11,7 @@ export const HELP = `npm run bench -- [options]
   --against A,B      these proxies, "all" or "none" (default: haproxy, node:http2)
   --base DIR         also another checkout of this project: what a change costs or saves
   --rounds N         exactly so many rounds (default ${UNTIL_SETTLED.atLeast} to ${UNTIL_SETTLED.atMost}: until each ratio is known within ${SETTLED_WITHIN * 100} %)
-  --seconds N        measured seconds of each proxy in a round, in turns of a quarter (default 1)
+  --seconds N        measured seconds of each proxy in a round, in turns of a quarter (default 2)
   --warm-up N        seconds of load for each proxy before the first round (default 3)
   --minutes N        how long the scenario "soak" takes (default 10)
   --json FILE        where the figures go (default bench/results/DATE.json)
@@ -95,7 +95,7 @@ function parse(args: readonly string[]) {
         against: { type: "string" },
         base: { type: "string" },
         rounds: { type: "string" },
-        seconds: { type: "string", default: "1" },
+        seconds: { type: "string", default: "2" },
         "warm-up": { type: "string", default: "3" },
         minutes: { type: "string", default: SOAK_MINUTES },
         json: { type: "string" },

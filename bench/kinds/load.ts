@@ -5,7 +5,7 @@ import type { LoadResult } from "../load/load-spec.ts";
 import type { Peer } from "../peers/peer.ts";
 import { isEnough } from "../settled.ts";
 import type { LoadScenario } from "../suite.ts";
-import { planOf, type Turns, turnsOf } from "./turns.ts";
+import { type Turns, turnsOf } from "./turns.ts";
 import {
   type Bench,
   directWay,
@@ -24,13 +24,14 @@ import {
  * same core for up to ten seconds, and every hundredth request waits for it.
  */
 const SETTLE_SECONDS = 10;
+/** The direct way is what the load can do, and what latency is added to: it has no ratio that more rounds would sharpen. */
+const DIRECT_ROUNDS = 2;
 /** What starting a proxy takes, for the estimate alone. */
 const START_SECONDS = 1;
 
 /** All proxies are started, and take turns, so that a noisy minute is noisy for all. */
 export async function measureLoad(bench: Bench, scenario: LoadScenario): Promise<Rounds> {
-  const { warmUpSeconds, peers, onStep } = bench;
-  const plan = planOf(bench, scenario);
+  const { warmUpSeconds, peers, onStep, rounds: plan } = bench;
   const turns = turnsOf(bench, scenario);
   if (scenario.addresses !== undefined) await bench.load.listenOnAddresses(scenario.addresses);
   const ways: Way[] = [directWay(portOf(bench.load.ports, scenario))];
@@ -42,17 +43,15 @@ export async function measureLoad(bench: Bench, scenario: LoadScenario): Promise
       ways.push({ name: peer.name, ...(await peer.start(scenario.job, siteOf(bench, scenario))) });
     }
     for (const way of ways) {
-      const settleSeconds = isOpenLoop(scenario) ? SETTLE_SECONDS : 0;
+      const settleSeconds = settleSecondsOf(way.name, scenario);
       onStep(`warming up ${way.name}`, warmUpSeconds + settleSeconds);
       await run(way, { rampSeconds: 0, seconds: warmUpSeconds, closed: true });
       if (settleSeconds > 0) await run(way, { rampSeconds: 0, seconds: settleSeconds });
     }
     const results = new Map<string, Round[]>(ways.map(({ name }) => [name, []]));
     for (let round = 1; !isEnough(plan, scenario.subject, results); round++) {
-      // In a closed loop the direct way says how fast the load is; what proxies add to it is asked in an open loop only.
-      const isDirect = round <= plan.atLeast || isOpenLoop(scenario);
-      const inRound = isDirect ? ways : ways.filter(({ name }) => name !== DIRECT);
-      onStep(roundText({ rounds: plan }, round), inRound.length * secondsOf(turns));
+      const inRound = round <= DIRECT_ROUNDS ? ways : ways.filter(({ name }) => name !== DIRECT);
+      onStep(roundText(bench, round), inRound.length * secondsOf(turns));
       const measured = await measureRound(inRound, turns, round, beganAtMs, run);
       for (const [way, { result, memory }] of measured) {
         results.get(way.name)?.push(roundOf(way, scenario.load, result, memory));
@@ -124,8 +123,8 @@ async function measureRound(
   return measured;
 }
 
-function isOpenLoop({ load }: LoadScenario): boolean {
-  return load.ratePerSecond !== undefined;
+function settleSecondsOf(way: string, { load }: LoadScenario): number {
+  return load.ratePerSecond === undefined || way === DIRECT ? 0 : SETTLE_SECONDS;
 }
 
 function secondsOf({ count, rampSeconds, seconds }: Turns): number {
@@ -138,10 +137,12 @@ export function loadSeconds(
   bench: Omit<Bench, "peers">,
   peers: readonly Peer[],
 ): number {
-  const { atLeast, atMost } = planOf(bench, scenario);
-  const warmUp = bench.warmUpSeconds + (isOpenLoop(scenario) ? SETTLE_SECONDS : 0);
-  const rounds = peers.length * atMost + (isOpenLoop(scenario) ? atMost : atLeast);
-  return (
-    peers.length * START_SECONDS + (peers.length + 1) * warmUp + rounds * secondsOf(turnsOf(bench, scenario))
+  const { atMost } = bench.rounds;
+  const round = secondsOf(turnsOf(bench, scenario));
+  const secondsOfWay = (way: string, rounds: number): number =>
+    bench.warmUpSeconds + settleSecondsOf(way, scenario) + rounds * round;
+  return peers.reduce(
+    (sum, { name }) => sum + START_SECONDS + secondsOfWay(name, atMost),
+    secondsOfWay(DIRECT, Math.min(atMost, DIRECT_ROUNDS)),
   );
 }

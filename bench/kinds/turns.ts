@@ -1,5 +1,4 @@
 /** How a round of load goes. */
-import type { RoundPlan } from "../settled.ts";
 import type { LoadScenario } from "../suite.ts";
 import type { Bench } from "./way.ts";
 
@@ -8,8 +7,8 @@ import type { Bench } from "./way.ts";
  * more turns, the more of it cancels out.
  */
 const TURN_SECONDS = 0.25;
-/** In an open loop a turn has so many requests at least: what happens to every hundredth happens in every turn. */
-const TURN_REQUESTS = 300;
+/** In an open loop a turn has so many requests at least: most of it is not the beginning. */
+const TURN_REQUESTS = 50;
 /** Before each turn: connections are opened, and the caches become the proxy's own again. */
 const RAMP_SECONDS = 0.1;
 const RAMP_REQUESTS = 10;
@@ -24,21 +23,10 @@ export interface Turns {
 }
 
 export function turnsOf(bench: Pick<Bench, "seconds">, scenario: LoadScenario): Turns {
-  const seconds = secondsOfRound(bench, scenario);
+  const seconds = Math.max(bench.seconds, scenario.secondsAtLeast ?? 0);
   if (scenario.generator !== undefined) return { count: 1, seconds, rampSeconds: AUTOCANNON_RAMP_SECONDS };
   const { ratePerSecond = Infinity } = scenario.load;
   const count = Math.max(1, Math.round(seconds / Math.max(TURN_SECONDS, TURN_REQUESTS / ratePerSecond)));
   const rampSeconds = Math.max(RAMP_SECONDS, RAMP_REQUESTS / ratePerSecond);
   return { count, seconds: seconds / count, rampSeconds };
-}
-
-/** Fewer rounds where they have to be longer. */
-export function planOf(bench: Pick<Bench, "rounds" | "seconds">, scenario: LoadScenario): RoundPlan {
-  const { atLeast, atMost } = bench.rounds;
-  const longer = secondsOfRound(bench, scenario) / bench.seconds;
-  return { atLeast, atMost: Math.max(atLeast, Math.floor(atMost / longer)) };
-}
-
-function secondsOfRound(bench: Pick<Bench, "seconds">, { secondsAtLeast = 0 }: LoadScenario): number {
-  return Math.max(bench.seconds, secondsAtLeast);
 }

@@ -3,6 +3,7 @@ import { cpuMicrosOf, cpuMicrosSince } from "./cpu-counters.ts";
 import type { Lane, LaneOwner } from "./lane.ts";
 import { LatencyRecord } from "./latency.ts";
 import { LoadRecord, type Measured } from "./load-record.ts";
+import { Stalls } from "./stalls.ts";
 import type { TailWindows } from "./tail-windows.ts";
 import type { LoadResult, LoadSpec } from "./load-spec.ts";
 import { openLane } from "./open-lane.ts";
@@ -127,6 +128,7 @@ class Run implements LaneOwner {
   #turnUntil(untilMs: number, arrivals: Arrivals): number {
     let busyMs = 0;
     let now = performance.now();
+    const stalls = this.#windows === undefined ? undefined : new Stalls(now);
     while (now < untilMs) {
       let worked = false;
       for (let due = arrivals.next(now); due !== undefined; due = arrivals.next(now)) {
@@ -139,7 +141,11 @@ class Run implements LaneOwner {
       const then = now;
       now = performance.now();
       if (worked) busyMs += now - then;
+      const stretch = stalls?.look(now);
+      if (stretch !== undefined) this.#windows?.endStretch(stretch === "stalled");
     }
+    // Cut short: nobody knows about it.
+    this.#windows?.endStretch(true);
     return busyMs;
   }
 

@@ -81,7 +81,8 @@ export async function http2Server(
   const server = createHttp2Server();
   server.on("stream", (stream: ServerHttp2Stream) => {
     stream.on("error", () => {});
-    onStream(stream);
+    // The client may have gone in the turn in which it asked.
+    if (!stream.destroyed && !stream.closed) onStream(stream);
   });
   server.on("session", (session) => {
     session.on("error", () => {});
