@@ -13,7 +13,7 @@ export interface RoundPlan {
 export const SETTLED_WITHIN = 0.05;
 
 /** Six rounds are the fewest of which an interval can be told; a quiet machine needs no more. */
-export const UNTIL_SETTLED: RoundPlan = { atLeast: 6, atMost: 10 };
+export const UNTIL_SETTLED: RoundPlan = { atLeast: 6, atMost: 8 };
 
 export function exactly(rounds: number): RoundPlan {
   return { atLeast: rounds, atMost: rounds };

@@ -12,8 +12,8 @@ const TURN_REQUESTS = 50;
 /** Before each turn: connections are opened, and the caches become the proxy's own again. */
 const RAMP_SECONDS = 0.1;
 const RAMP_REQUESTS = 10;
-/** Autocannon itself is compiled anew in each turn. */
-const AUTOCANNON_RAMP_SECONDS = 1;
+/** Where a turn takes long to begin there is one in a round: autocannon is compiled anew, idle connections are opened by the thousand. */
+const SLOW_RAMP_SECONDS = 1;
 
 /** So many turns of so many seconds on each way, each after a ramp. */
 export interface Turns {
@@ -24,8 +24,9 @@ export interface Turns {
 
 export function turnsOf(bench: Pick<Bench, "seconds">, scenario: LoadScenario): Turns {
   const seconds = Math.max(bench.seconds, scenario.secondsAtLeast ?? 0);
-  if (scenario.generator !== undefined) return { count: 1, seconds, rampSeconds: AUTOCANNON_RAMP_SECONDS };
-  const { ratePerSecond = Infinity } = scenario.load;
+  const { ratePerSecond = Infinity, idleConnections = 0 } = scenario.load;
+  if (scenario.generator !== undefined || idleConnections > 0)
+    return { count: 1, seconds, rampSeconds: SLOW_RAMP_SECONDS };
   const count = Math.max(1, Math.round(seconds / Math.max(TURN_SECONDS, TURN_REQUESTS / ratePerSecond)));
   const rampSeconds = Math.max(RAMP_SECONDS, RAMP_REQUESTS / ratePerSecond);
   return { count, seconds: seconds / count, rampSeconds };

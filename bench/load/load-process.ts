@@ -9,8 +9,6 @@ export class LoadProcess {
   readonly #load: LoadChild;
   /** Holds idle connections; started when the first are asked for. */
   #idle: LoadChild | undefined = undefined;
-  /** Idle connections that peers have closed, by port, for runs that continue. */
-  readonly #lost = new Map<number, number>();
 
   private constructor(load: LoadChild, ports: ApplicationPorts) {
     this.#load = load;
@@ -34,9 +32,7 @@ export class LoadProcess {
     await this.#hold("run", port, idleConnections, {});
     try {
       const result = await this.#run(spec);
-      const lostBefore = spec.continues === true ? (this.#lost.get(port) ?? 0) : 0;
-      const lost = lostBefore + idleConnections - (await this.#release("run"));
-      this.#lost.set(port, lost);
+      const lost = idleConnections - (await this.#release("run"));
       return { ...result, errors: result.errors + lost };
     } catch (error) {
       await this.#release("run");
