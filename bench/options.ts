@@ -1,16 +1,20 @@
 import { parseArgs } from "node:util";
 import { PEERS } from "./peers/all.ts";
 import type { Peer } from "./peers/peer.ts";
-import { exactly, type RoundPlan, SETTLED_WITHIN, UNTIL_SETTLED } from "./settled.ts";
+import { exactly, OVERVIEW, type RoundPlan, SETTLED_WITHIN, UNTIL_SETTLED } from "./settled.ts";
 import { ALL_SCENARIOS, DEFAULT_SCENARIOS, SCENARIOS, type Scenario } from "./suite.ts";
+
+const HALF = DEFAULT_SCENARIOS.length / 2;
 
 export const HELP = `npm run bench -- [options]
 
   --list             the scenarios and the proxies to compare with
-  --scenario A,B     these scenarios, or "all" (default: ${DEFAULT_SCENARIOS.join(", ")})
+  --scenario A,B     these scenarios, or "all" (default: ${DEFAULT_SCENARIOS.slice(0, HALF).join(", ")},
+                     ${DEFAULT_SCENARIOS.slice(HALF).join(", ")})
   --against A,B      these proxies, "all" or "none" (default: haproxy, node:http2)
   --base DIR         also another checkout of this project: what a change costs or saves
-  --rounds N         exactly so many rounds (default ${UNTIL_SETTLED.atLeast} to ${UNTIL_SETTLED.atMost}: until each ratio is known within ${SETTLED_WITHIN * 100} %)
+  --rounds N         exactly so many rounds (default: until each ratio is known within ${SETTLED_WITHIN * 100} %, ${UNTIL_SETTLED.atLeast} to ${UNTIL_SETTLED.atMost};
+                     without --scenario no more than ${OVERVIEW.atMost})
   --seconds N        measured seconds of each proxy in a round, in turns of a quarter (default 2)
   --warm-up N        seconds of load for each proxy before the first round (default 3)
   --minutes N        how long the scenario "soak" takes (default 10)
@@ -23,8 +27,8 @@ export const HELP = `npm run bench -- [options]
   --help
 
 Every proxy does the same job on the same core; the load and the application share another. Absolute figures change from
-machine to machine and from hour to hour: compare the ratios, which are medians over the rounds. The quiet p99 is that of
-the quietest quarter of stretches of 200 requests: the others show stalls of the machine.
+machine to machine and from hour to hour: compare the ratios, which are medians over the rounds. The quiet p99 is that
+of the quietest quarter of stretches of 200 requests: the others show stalls of the machine.
 Other proxies are found on PATH (haproxy, nginx, nghttpx) or named by OUTRIGGER_BENCH_ENVOY and
 OUTRIGGER_BENCH_LINKERD2_PROXY.`;
 
@@ -74,8 +78,7 @@ export function parseOptions(args: readonly string[]): Options {
     scenarios: chosen("--scenario", wanted === "all" ? ALL_SCENARIOS.join(",") : wanted, SCENARIOS),
     against: chosen("--against", values.against ?? DEFAULT_AGAINST, PEERS),
     base: values.base,
-    rounds:
-      values.rounds === undefined ? UNTIL_SETTLED : exactly(Math.ceil(positive("--rounds", values.rounds))),
+    rounds: roundsOf(values.rounds, values.scenario),
     seconds: positive("--seconds", values.seconds),
     warmUpSeconds: positive("--warm-up", values["warm-up"]),
     minutes: positive("--minutes", values.minutes),
@@ -110,6 +113,11 @@ function parse(args: readonly string[]) {
   } catch (error) {
     throw new UsageError(error instanceof Error ? error.message : String(error));
   }
+}
+
+function roundsOf(rounds: string | undefined, scenarios: string | undefined): RoundPlan {
+  if (rounds !== undefined) return exactly(Math.ceil(positive("--rounds", rounds)));
+  return scenarios === undefined || scenarios === "all" ? OVERVIEW : UNTIL_SETTLED;
 }
 
 function positive(flag: string, text: string): number {

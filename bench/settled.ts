@@ -13,7 +13,10 @@ export interface RoundPlan {
 export const SETTLED_WITHIN = 0.05;
 
 /** Six rounds are the fewest of which an interval can be told; a quiet machine needs no more. */
-export const UNTIL_SETTLED: RoundPlan = { atLeast: 6, atMost: 8 };
+const FEWEST = 6;
+export const UNTIL_SETTLED: RoundPlan = { atLeast: FEWEST, atMost: 16 };
+/** Of many scenarios at once: all of them take minutes, not an hour. */
+export const OVERVIEW: RoundPlan = { atLeast: FEWEST, atMost: 8 };
 
 export function exactly(rounds: number): RoundPlan {
   return { atLeast: rounds, atMost: rounds };

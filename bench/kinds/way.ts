@@ -25,7 +25,7 @@ export interface Bench {
   readonly onStep: (text: string, seconds: number) => void;
 }
 
-/** `round 3 of 6`, `round 3 of 6 to 20`. */
+/** `round 3 of 6`, `round 3 of 6 to 8`. */
 export function roundText({ rounds: { atLeast, atMost } }: Pick<Bench, "rounds">, round: number): string {
   return `round ${round} of ${atLeast === atMost ? atMost : `${atLeast} to ${atMost}`}`;
 }

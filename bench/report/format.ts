@@ -49,7 +49,7 @@ export function isMeasured(spread: Spread | undefined): spread is Spread {
   return spread !== undefined && Number.isFinite(spread.median);
 }
 
-/** `6 rounds of 1 s`, `6 to 20 rounds of 1 s`. */
+/** `6 rounds of 2 s`, `6 to 8 rounds of 2 s`. */
 export function roundsText({ rounds, roundsAtMost = rounds, seconds }: RunReport["options"]): string {
   return `${rounds === roundsAtMost ? rounds : `${rounds} to ${roundsAtMost}`} rounds of ${seconds} s`;
 }
