@@ -197,6 +197,8 @@ describe("Output", () => {
 
   it("gives its buffer back when nothing waits, also one that was reserved in vain", async () => {
     const { output, socket } = scripted();
+    // Outputs of the tests before may have theirs to give back.
+    await new Promise((resolve) => setImmediate(resolve));
     output.reserve(10);
     const taken = pooledOutputBuffers();
     await new Promise((resolve) => setImmediate(resolve));
