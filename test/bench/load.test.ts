@@ -256,6 +256,8 @@ describe("the load of the bench", () => {
     test(`${name} is an error of ${protocol}`, async (t) => {
       const port = await http2Server(t, (stream) => {
         stream.on("end", () => {
+          // The run is over: its last requests end with their connections.
+          if (stream.destroyed) return;
           const trailers = grpcStatus !== undefined;
           stream.respond({ ":status": status }, { waitForTrailers: trailers });
           stream.on("wantTrailers", () => {
