@@ -14,7 +14,7 @@ export const SETTLED_WITHIN = 0.05;
 
 /** Six rounds are the fewest of which an interval can be told; a quiet machine needs no more. */
 const FEWEST = 6;
-export const UNTIL_SETTLED: RoundPlan = { atLeast: FEWEST, atMost: 16 };
+export const UNTIL_SETTLED: RoundPlan = { atLeast: FEWEST, atMost: 24 };
 /** Of many scenarios at once: all of them take minutes, not an hour. */
 export const OVERVIEW: RoundPlan = { atLeast: FEWEST, atMost: 8 };
 
