@@ -18,6 +18,11 @@ export const UNTIL_SETTLED: RoundPlan = { atLeast: FEWEST, atMost: 24 };
 /** Of many scenarios at once: all of them take minutes, not an hour. */
 export const OVERVIEW: RoundPlan = { atLeast: FEWEST, atMost: 8 };
 
+/** `6`, `6 to 8`: how many rounds there may be. */
+export function planText({ atLeast, atMost }: RoundPlan): string {
+  return atLeast === atMost ? String(atMost) : `${atLeast} to ${atMost}`;
+}
+
 export function exactly(rounds: number): RoundPlan {
   return { atLeast: rounds, atMost: rounds };
 }

@@ -5,7 +5,7 @@ import { quietest } from "../harness/median.ts";
 import type { LoadProcess } from "../load/load-process.ts";
 import type { ApplicationPorts, LoadResult, LoadSpec } from "../load/load-spec.ts";
 import type { Certs, Peer, RunningPeer, Site } from "../peers/peer.ts";
-import type { RoundPlan } from "../settled.ts";
+import { planText, type RoundPlan } from "../settled.ts";
 import type { Load, Scenario } from "../suite.ts";
 
 /** What every kind of scenario is measured with. */
@@ -26,8 +26,8 @@ export interface Bench {
 }
 
 /** `round 3 of 6`, `round 3 of 6 to 8`. */
-export function roundText({ rounds: { atLeast, atMost } }: Pick<Bench, "rounds">, round: number): string {
-  return `round ${round} of ${atLeast === atMost ? atMost : `${atLeast} to ${atMost}`}`;
+export function roundText({ rounds }: Pick<Bench, "rounds">, round: number): string {
+  return `round ${round} of ${planText(rounds)}`;
 }
 
 /** Rounds by the name of the way, in the order of the tables. */

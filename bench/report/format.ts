@@ -1,5 +1,6 @@
 /** Figures as texts, the same in every table, plot and document. */
 import { FIGURES, type FigureName, type Spread } from "../figures.ts";
+import { planText } from "../settled.ts";
 import type { RunReport } from "./run-report.ts";
 
 /** Stands for what was not measured, and for what is no number. */
@@ -51,7 +52,7 @@ export function isMeasured(spread: Spread | undefined): spread is Spread {
 
 /** `6 rounds of 2 s`, `6 to 8 rounds of 2 s`. */
 export function roundsText({ rounds, roundsAtMost = rounds, seconds }: RunReport["options"]): string {
-  return `${rounds === roundsAtMost ? rounds : `${rounds} to ${roundsAtMost}`} rounds of ${seconds} s`;
+  return `${planText({ atLeast: rounds, atMost: roundsAtMost })} rounds of ${seconds} s`;
 }
 
 /** `2026-11-21 00:09 UTC`; another text as it is. */

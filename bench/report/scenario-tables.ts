@@ -50,8 +50,13 @@ export function figuresTable({ title, subject, ways }: ScenarioReport, palette: 
 }
 
 const PERCENTILES = [
-  ...(["p50Micros", "p90Micros", "quietP99Micros", "p99Micros", "p999Micros", "maxMicros"] as const),
-];
+  "p50Micros",
+  "p90Micros",
+  "quietP99Micros",
+  "p99Micros",
+  "p999Micros",
+  "maxMicros",
+] as const;
 
 export function isLatency(figure: FigureName): boolean {
   return PERCENTILES.some((name) => name === figure);

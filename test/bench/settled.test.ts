@@ -6,6 +6,7 @@ import { ratiosOf } from "../../bench/ratios.ts";
 import { exactly, isEnough, SETTLED_WITHIN, UNTIL_SETTLED } from "../../bench/settled.ts";
 import { summarise } from "../../bench/summary.ts";
 import { SCENARIOS } from "../../bench/suite.ts";
+import { seeded } from "../support/chance.ts";
 
 function rounds(figure: FigureName, values: readonly number[]): readonly Round[] {
   return values.map((value) => ({ figures: { [figure]: value }, curve: [], memory: [] }));
@@ -26,15 +27,6 @@ function measuredWith(ratios: readonly number[], figure: FigureName = "cpuMicros
   ]);
 }
 
-/** The same every time: a test of statistics has no luck. */
-function randomOf(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return state / 2 ** 32;
-  };
-}
-
 describe("the interval of a median", () => {
   it("is told of six values and more", () => {
     assert.equal(medianInterval([1, 2, 3, 4, 5]), undefined);
@@ -44,7 +36,7 @@ describe("the interval of a median", () => {
 
   for (const count of [6, 10, 20, 80]) {
     it(`holds the median of the distribution in about 95 of 100 cases, of ${count} values`, () => {
-      const random = randomOf(count);
+      const random = seeded(count);
       const cases = 4_000;
       let held = 0;
       for (let i = 0; i < cases; i++) {
@@ -122,7 +114,7 @@ describe("rounds are enough", () => {
   });
 
   it("so that three runs agree within a tenth, where rounds are off by 6 %", () => {
-    const random = randomOf(1);
+    const random = seeded(1);
     const normal = (): number => Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
     const run = (): number => {
       const ratios: number[] = [];
