@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { after, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { BUILD } from "../../src/config/build-info.ts";
-import { INHERITED } from "../support/inherited.ts";
+import { INHERITED } from "../../src/cli/inherited-environment.ts";
 
 const MAIN = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
 const DIR = mkdtempSync(join(tmpdir(), "outrigger-cli-"));

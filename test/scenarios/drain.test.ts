@@ -24,7 +24,7 @@ import type { Application } from "../support/app/application.ts";
 import { eventually } from "../support/app/eventually.ts";
 import { Pair, startClient, type Client } from "../support/app/pair.ts";
 import { TestCa } from "../support/certs.ts";
-import { INHERITED } from "../support/inherited.ts";
+import { INHERITED } from "../../src/cli/inherited-environment.ts";
 import { proxyEnvironment } from "../support/mesh-manifest.ts";
 import { freePort } from "../support/process-mesh.ts";
 

@@ -9,7 +9,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { PROXY_RUNTIME_FLAGS } from "../../src/cli/runtime-flags.ts";
 import { endTogether } from "./end-together.ts";
-import { INHERITED } from "./inherited.ts";
+import { INHERITED } from "../../src/cli/inherited-environment.ts";
 import { identityOf, meshManifest, proxyEnvironment, type Workload } from "./mesh-manifest.ts";
 
 const MAIN = fileURLToPath(new URL("../../src/main.ts", import.meta.url));

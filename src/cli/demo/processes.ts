@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { createInterface, type Interface } from "node:readline";
 import { pathToFileURL } from "node:url";
 import { systemClock } from "../../time/clock.ts";
+import { INHERITED } from "../inherited-environment.ts";
 import { PROXY_RUNTIME_FLAGS } from "../runtime-flags.ts";
 
 export interface ProcessOptions {
@@ -51,7 +52,7 @@ export class DemoProcess {
     const preload = talk === "lines" ? [] : ["--import", END_WITH_DEMO];
     this.#child = spawn(process.execPath, [...PROXY_RUNTIME_FLAGS, ...preload, ...args], {
       stdio: ["pipe", talk === "lines" ? "pipe" : log, log],
-      env: { ...inherited(), ...environment },
+      env: { ...INHERITED, ...environment },
       // In a process group of its own: Ctrl-C reaches the demo alone, which then ends its processes in good order.
       detached: true,
     });
@@ -112,18 +113,6 @@ const LAST_WORDS_LINES = 5;
 function lastWords(logFile: string): string {
   const lines = readFileSync(logFile, "utf8").trimEnd().split("\n").slice(-LAST_WORDS_LINES);
   return lines.join("") === "" ? "" : `:\n  ${lines.join("\n  ")}`;
-}
-
-/**
- * What a process needs of our own environment: where programs are, and code that was compiled before. Variables of a mesh
- * that this machine may be part of do not belong there.
- */
-function inherited(): Record<string, string> {
-  const { PATH, NODE_COMPILE_CACHE } = process.env;
-  return {
-    ...(PATH === undefined ? {} : { PATH }),
-    ...(NODE_COMPILE_CACHE === undefined ? {} : { NODE_COMPILE_CACHE }),
-  };
 }
 
 /** The processes of one demo: all of them end when one `stop()` says so, and in any case with the demo's own process. */
